@@ -1,0 +1,19 @@
+//! Numbers and wire types that the hypervisor, its guests and the host tool must agree on.
+//!
+//! Newtypes for the number spaces of the machine, the guest machine's memory map, and the layout of the boot
+//! bundle. No behaviour beyond construction and printing.
+#![no_std]
+#![forbid(unsafe_code)]
+
+pub mod bundle;
+pub mod ids;
+pub mod machine;
+
+pub use ids::{CoreId, IntId, PartitionId, VcpuId, Vmid};
+
+/// Most cores of a board, and so most vCPUs of a partition.
+pub const MAX_CORES: usize = 64;
+/// Most partitions in one system.
+pub const MAX_PARTITIONS: usize = 16;
+/// Longest partition name in bytes.
+pub const MAX_NAME: usize = 15;

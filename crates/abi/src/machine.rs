@@ -1,0 +1,47 @@
+//! The one guest machine: the memory map of QEMU's `virt` board, the same on every board.
+//!
+//! Images made for QEMU `virt` find what they expect; a device tree made from these constants describes it.
+
+use crate::IntId;
+use addr::Ipa;
+
+/// Distributor of either GIC version (trapped), 64 KiB on GICv3, 4 KiB on GICv2.
+pub const GICD: Ipa = Ipa::new(0x0800_0000);
+/// Bytes of the distributor's range.
+pub const GICD_SIZE: u64 = 0x1_0000;
+/// GICv2 CPU interface: the hardware's GICV mapped in.
+pub const GICC: Ipa = Ipa::new(0x0801_0000);
+/// Bytes of the CPU interface: two pages, GICC_DIR is the second.
+pub const GICC_SIZE: u64 = 0x2000;
+/// GICv3 redistributors (trapped): vCPU n at `GICR + n * GICR_STRIDE`.
+pub const GICR: Ipa = Ipa::new(0x080a_0000);
+/// Bytes of one redistributor: RD frame and SGI frame, 64 KiB each.
+pub const GICR_STRIDE: u64 = 0x2_0000;
+/// PL011 console.
+pub const UART: Ipa = Ipa::new(0x0900_0000);
+/// Bytes of the console's range.
+pub const UART_SIZE: u64 = 0x1000;
+/// The console's interrupt, level.
+pub const UART_INTID: IntId = IntId::spi(1);
+/// First byte of guest RAM.
+pub const RAM: Ipa = Ipa::new(0x4000_0000);
+/// Width of the guest's physical address space in bits where the CPU allows it.
+pub const IPA_BITS: u32 = 40;
+/// SPIs that the guest's distributor implements: INTIDs 32 to 287, as on QEMU `virt`.
+pub const SPIS: u32 = 256;
+
+/// Virtual timer of EL1: PPI 11, the guest's own.
+pub const VIRTUAL_TIMER: IntId = IntId::ppi(11);
+/// Physical timer of EL1: PPI 14, the guest's own.
+pub const PHYSICAL_TIMER: IntId = IntId::ppi(14);
+/// Physical timer of EL2: PPI 10, the hypervisor's.
+pub const HYPERVISOR_TIMER: IntId = IntId::ppi(10);
+/// Performance monitor overflow: PPI 7, the guest's own.
+pub const PMU: IntId = IntId::ppi(7);
+/// Maintenance interrupt of the virtual CPU interface: PPI 9, the hypervisor's.
+pub const MAINTENANCE: IntId = IntId::ppi(9);
+
+/// MPIDR affinity (Aff1 << 8 | Aff0) of vCPU `n`: 16 to a cluster on GICv3, 8 on GICv2, whose masks have 8 bits.
+pub const fn mpidr(n: u16, per_cluster: u16) -> u64 {
+    ((n / per_cluster) as u64) << 8 | (n % per_cluster) as u64
+}

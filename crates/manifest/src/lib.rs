@@ -1,0 +1,19 @@
+//! Who owns what: the board's facts, the manifest, and the one validator over both.
+//!
+//! The host tool turns a system file into a [`System`], validates it against a [`Board`] and packs it as the
+//! manifest blob; EL2 decodes the blob and calls the same [`validate`] again before the first guest starts.
+//! Nothing here allocates, and nothing here trusts the blob: every number is checked before it is used.
+#![no_std]
+#![forbid(unsafe_code)]
+
+mod blob;
+mod board;
+mod system;
+mod validate;
+
+pub use blob::{BlobError, decode, encode};
+pub use board::{Board, CoreStart, Device, Gic, GicV2, GicV3, NamedRegion, PowerOff};
+pub use system::{
+    Bank, ConsoleMode, DeviceId, Machine, Partition, Payload, PayloadKind, System, WhenAllStopped,
+};
+pub use validate::{Mistake, validate};

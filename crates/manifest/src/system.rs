@@ -1,0 +1,126 @@
+//! The manifest's types: a system file after placement. Sizes in bytes, addresses absolute.
+
+use abi::{CoreId, MAX_CORES, MAX_NAME, MAX_PARTITIONS};
+use addr::{Ipa, Pa, Region};
+use heapless::{String, Vec};
+use serde::{Deserialize, Serialize};
+
+/// Most RAM banks of a partition.
+pub const MAX_BANKS: usize = 2;
+/// Most payloads of a partition: an ELF's segments, initrd and two device trees.
+pub const MAX_PAYLOADS: usize = 12;
+/// Most devices assigned to one partition.
+pub const MAX_DEVICES: usize = 8;
+
+/// A whole system: one board, its machine, its partitions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct System {
+    /// [`crate::Board::name`] of the board that the image is for.
+    pub board: String<16>,
+    /// Cores and memory that the system was placed for.
+    pub machine: Machine,
+    /// How the partitions share the UART.
+    pub console: ConsoleMode,
+    /// What EL2 does when the last partition has stopped for good.
+    pub when_all_stopped: WhenAllStopped,
+    /// Whether RAM is zeroed before the first life.
+    pub scrub_at_boot: bool,
+    /// EL2's frame pool: page tables and per-core blocks.
+    pub pool: Region<Pa>,
+    /// Bytes of the whole bundle.
+    pub bundle_size: u64,
+    /// The partitions, in the system file's order. [`abi::PartitionId`] and Ctrl-T digits (from 1) count along here.
+    pub partitions: Vec<Partition, MAX_PARTITIONS>,
+}
+
+/// The machine a system is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    /// Cores.
+    pub cores: u16,
+    /// Bytes of RAM.
+    pub memory: u64,
+}
+
+/// How the partitions share the UART.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ConsoleMode {
+    /// The focused partition passes raw; the others' complete lines appear between, tagged.
+    Interactive,
+    /// Every line is tagged.
+    Tagged,
+}
+
+/// What EL2 does when the last partition has stopped for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WhenAllStopped {
+    /// Switch the board off.
+    PowerOff,
+    /// Stay, so that the console can be read.
+    Halt,
+}
+
+/// One partition.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Partition {
+    /// Name, unique: letters, digits, `-` and `_`.
+    pub name: String<MAX_NAME>,
+    /// Cores in vCPU order: vCPU n runs on `cores[n]`.
+    pub cores: Vec<CoreId, MAX_CORES>,
+    /// RAM, ascending by IPA.
+    pub banks: Vec<Bank, MAX_BANKS>,
+    /// Whether IPA = PA.
+    pub is_identity: bool,
+    /// Where vCPU 0 starts.
+    pub entry: Ipa,
+    /// The device tree's address: vCPU 0's x0.
+    pub device_tree: Ipa,
+    /// What is copied into RAM before vCPU 0 starts.
+    pub payloads: Vec<Payload, MAX_PAYLOADS>,
+    /// Assigned devices.
+    pub devices: Vec<DeviceId, MAX_DEVICES>,
+}
+
+/// A run of RAM: `pa.size()` bytes at `ipa`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bank {
+    /// Where the guest sees it.
+    pub ipa: Ipa,
+    /// What it is made of.
+    pub pa: Region<Pa>,
+}
+
+/// Index into [`crate::Board::devices`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DeviceId(pub u8);
+
+/// A run of bytes in the bundle that is copied to guest RAM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Payload {
+    /// What it is, for messages and for choosing among device trees.
+    pub kind: PayloadKind,
+    /// First byte in the bundle, a multiple of [`abi::bundle::ALIGN`].
+    pub offset: u64,
+    /// Bytes.
+    pub size: u64,
+    /// CRC-32C (Castagnoli, reflected, initial and final inversion) of the bytes.
+    pub crc32c: u32,
+    /// Where the guest finds it.
+    pub ipa: Ipa,
+    /// Bytes zeroed behind it: an ELF segment's .bss, a kernel's image_size beyond its file.
+    pub zeroed: u64,
+}
+
+/// What a payload is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PayloadKind {
+    /// The kernel, or one segment of it.
+    Kernel,
+    /// The initial RAM disk.
+    Initrd,
+    /// The device tree for a board with a GICv2. Loaded only there.
+    DeviceTreeV2,
+    /// The device tree for a board with a GICv3. Loaded only there.
+    DeviceTreeV3,
+}
