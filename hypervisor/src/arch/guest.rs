@@ -1,0 +1,73 @@
+//! Entering a guest, and the registers an exit saves.
+
+use core::arch::asm;
+
+/// The guest's x0 to x30 as vectors.s saved them.
+#[repr(C)]
+pub struct GuestFrame {
+    x: [u64; 31],
+    _pad: u64,
+}
+
+impl GuestFrame {
+    /// Register `n`; 31 is XZR.
+    #[inline(always)]
+    pub fn register(&self, n: u8) -> u64 {
+        self.x.get(usize::from(n)).copied().unwrap_or(0)
+    }
+    /// Sets register `n`; writes to 31, XZR, vanish.
+    #[inline(always)]
+    pub fn set_register(&mut self, n: u8, value: u64) {
+        if let Some(x) = self.x.get_mut(usize::from(n)) {
+            *x = value;
+        }
+    }
+}
+
+unsafe extern "C" {
+    fn enter_guest(pc: u64, x0: u64, stack_top: usize) -> !;
+    fn restart_stack(stack_top: usize, next: extern "C" fn() -> !) -> !;
+    static vectors_v2: u8;
+    static vectors_v3: u8;
+}
+
+/// Starts the vCPU of this core at `pc`, EL1h, interrupts masked, `x0` in x0 and every other register 0.
+///
+/// # Safety
+/// The EL1 and EL2 registers of the guest are set; `stack_top` is the top of this core's stack.
+pub unsafe fn enter(pc: u64, x0: u64, stack_top: usize) -> ! {
+    // SAFETY: the caller's promise is the assembly's.
+    unsafe { enter_guest(pc, x0, stack_top) }
+}
+
+/// Drops everything on this core's stack and continues in `next`.
+///
+/// # Safety
+/// `stack_top` is the top of this core's stack and nothing on it is needed or locked any more.
+pub unsafe fn restart(stack_top: usize, next: extern "C" fn() -> !) -> ! {
+    // SAFETY: the caller's promise is the assembly's.
+    unsafe { restart_stack(stack_top, next) }
+}
+
+/// Address of the vectors for a GIC version.
+pub fn vectors(version: vgic::Version) -> u64 {
+    match version {
+        vgic::Version::V2 => &raw const vectors_v2 as u64,
+        vgic::Version::V3 => &raw const vectors_v3 as u64,
+    }
+}
+
+/// TPIDR_EL2: this core's `Core`, 0 on the boot core before it has one.
+#[inline(always)]
+pub fn core_pointer() -> usize {
+    let value;
+    // SAFETY: reading a register; `nomem` and `pure` hold since it is written once, before Rust reads it.
+    unsafe { asm!("mrs {}, tpidr_el2", out(reg) value, options(nomem, pure, nostack, preserves_flags)) };
+    value
+}
+
+/// Sets TPIDR_EL2: once on the boot core; entry.s does it on the others.
+pub fn set_core_pointer(address: usize) {
+    // SAFETY: the caller passes a registered Core, which is never freed.
+    unsafe { asm!("msr tpidr_el2, {}", in(reg) address, options(nostack, preserves_flags)) };
+}

@@ -1,0 +1,266 @@
+//! From the entry code to the first guest: one function reads like a table of contents. Nothing is written outside
+//! EL2's own image before the manifest, the board and every overlap are checked, and each refusal is one line on the
+//! console that names the thing, the value and the mend.
+
+use crate::arch::{self, barrier, cache, guest};
+use crate::console;
+use crate::core_local::{self, Assignment, Core, Doorbell};
+use crate::exit::power;
+use crate::firmware::{self, DeviceTree};
+use crate::gic::{self, Gic, V2, V3};
+use crate::interrupt;
+use crate::memory;
+use crate::partition;
+use crate::vcpu;
+use aarch64_cpu::registers::{CNTFRQ_EL0, CNTPCT_EL0, ID_AA64MMFR0_EL1, MPIDR_EL1, VBAR_EL2};
+use abi::bundle::{BUNDLE_MAX, IMAGE_SIZE, MANIFEST_HEADER};
+use abi::{CoreId, VcpuId};
+use addr::{ByteSize, Pa, Region};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use manifest::{Board, CoreStart, System};
+use spin::Once;
+use tock_registers::interfaces::{Readable, Writeable};
+use vgic::Version;
+
+/// What a starting core takes: its `Core` and the top of its stack. Cores start one at a time.
+#[repr(C)]
+pub struct Handoff {
+    core: AtomicU64,
+    stack: AtomicU64,
+}
+/// Read by entry.s.
+pub static HANDOFF: Handoff = Handoff { core: AtomicU64::new(0), stack: AtomicU64::new(0) };
+static IS_STARTED: AtomicBool = AtomicBool::new(false);
+static SYSTEM: Once<System> = Once::new();
+
+/// Affinity fields of MPIDR_EL1.
+const AFFINITY: u64 = 0xff_00ff_ffff;
+
+unsafe extern "Rust" {
+    safe static BULKHEAD_BOARD: &'static Board;
+}
+unsafe extern "C" {
+    static secondary: u8;
+}
+
+/// Refuses to go on: one line, then this core halts.
+macro_rules! refuse {
+    ($($text:tt)*) => {{
+        console::emergency(format_args!("bulkhead: error: {}\r\nbulkhead: nothing was started\r\n", format_args!($($text)*)));
+        arch::halt()
+    }};
+}
+
+/// The boot core arrives from entry.s with the MMU on: `device_tree` is what the firmware left in x0.
+#[unsafe(no_mangle)]
+extern "C" fn boot_primary(device_tree: u64, load: u64) -> ! {
+    VBAR_EL2.set(guest::vectors(Version::V3));
+    memory::init(Pa::new(load));
+    let board = BULKHEAD_BOARD;
+    let tree = find_tree(board, Pa::new(device_tree));
+    console::open(board.uart, board.uart_intid);
+    let (system, bundle) = read_manifest(board);
+    check_overlaps(system, bundle, &tree);
+    if let Err(error) = tree.check_resources(system) {
+        refuse!("{error}");
+    }
+    let version = tree.gic(board).unwrap_or_else(|error| refuse!("{error}"));
+    gic::found(version);
+    if let Err(missing) = partition::check_core() {
+        refuse!("{missing}");
+    }
+    memory::open_pool(system.pool);
+    match version {
+        Version::V2 => start_all::<V2>(board, system, bundle, &tree),
+        Version::V3 => start_all::<V3>(board, system, bundle, &tree),
+    }
+}
+
+fn find_tree(board: &'static Board, x0: Pa) -> DeviceTree {
+    let tree = DeviceTree::map(x0).unwrap_or_else(|error| {
+        console::open(board.uart, board.uart_intid);
+        refuse!("{error}")
+    });
+    if let Err(error) = tree.check_board(board) {
+        // This board's console is elsewhere: where its own tree says.
+        console::open(tree.console().unwrap_or(board.uart), board.uart_intid);
+        refuse!("{error}");
+    }
+    tree
+}
+
+fn read_manifest(board: &Board) -> (&'static System, &'static [u8]) {
+    let image = memory::image();
+    // SAFETY: the Image header lies at the image's linked start, which is mapped.
+    let bytes = unsafe { ((arch::IMAGE_BASE as usize + IMAGE_SIZE) as *const u64).read() };
+    if bytes < image.size() + MANIFEST_HEADER as u64 || bytes > BUNDLE_MAX {
+        refuse!("the image header says {bytes} bytes: this is EL2 alone, build a bundle with `bulkhead build`");
+    }
+    let bundle = memory::map_bundle(bytes);
+    let decoded = manifest::decode(&bundle[image.size() as usize..]);
+    let system = SYSTEM.call_once(|| decoded.unwrap_or_else(|error| refuse!("{error}")));
+    let mut mistakes = 0;
+    manifest::validate(board, system, &mut |mistake| {
+        mistakes += 1;
+        console::emergency(format_args!("bulkhead: error: {mistake}\r\n"));
+    });
+    if mistakes != 0 || system.bundle_size != bytes {
+        refuse!("the manifest breaks {mistakes} rules: build the image again");
+    }
+    console::configure(system);
+    (system, bundle)
+}
+
+/// The bundle and the firmware's tree may lie anywhere: neither may lie in what the system gives away.
+fn check_overlaps(system: &System, bundle: &[u8], tree: &DeviceTree) {
+    let bundle = Region::new(memory::image().start(), bundle.len() as u64).unwrap_or(tree.region);
+    for (what, region) in [("this image", bundle), ("the firmware's device tree", tree.region)] {
+        let owner = core::iter::once(("EL2's frame pool", system.pool))
+            .chain(system.partitions.iter().flat_map(|p| p.banks.iter().map(|bank| (p.name.as_str(), bank.pa))))
+            .find(|(_, other)| other.overlaps(&region));
+        if let Some((owner, other)) = owner {
+            refuse!("the firmware put {what} at {region}, which overlaps {other} of {owner}: pin memory_at elsewhere");
+        }
+    }
+}
+
+fn start_all<G: Gic>(board: &'static Board, system: &'static System, bundle: &'static [u8], tree: &DeviceTree) -> ! {
+    VBAR_EL2.set(guest::vectors(G::VERSION));
+    interrupt::set_maintenance_intid(board.gic.maintenance);
+    G::init_distributor(board);
+    let pa_range = ID_AA64MMFR0_EL1.get() & 0xf;
+    partition::create_all(system, bundle, board, G::VERSION, pa_range);
+    if board.core_start == CoreStart::PsciSmc {
+        power::find_workarounds();
+    }
+    let boot_core = start_cores::<G>(board, system, tree);
+    memory::drop_identity_map();
+    memory::freeze();
+    describe::<G>(board, system);
+    console::start::<G>(system, board);
+    for partition in partition::all() {
+        if let Some(core) = partition.core(VcpuId::new(0)) {
+            core.ask(Doorbell::Start, gic::ring);
+        }
+    }
+    vcpu::leave::<G>(boot_core)
+}
+
+/// Who runs on core `n`.
+fn assignment(system: &System, n: CoreId) -> Option<Assignment> {
+    system.partitions.iter().zip(partition::all()).find_map(|(manifest, partition)| {
+        let vcpu = manifest.cores.iter().position(|core| *core == n)?;
+        Some(Assignment { partition, vcpu: VcpuId::new(vcpu as u16) })
+    })
+}
+
+/// Starts every core that a partition owns, one after the other. Returns the boot core.
+fn start_cores<G: Gic>(board: &'static Board, system: &'static System, tree: &DeviceTree) -> &'static Core {
+    let own = MPIDR_EL1.get() & AFFINITY;
+    let mut boot_core = None;
+    let mut others = heapless::Vec::<(&'static Core, Option<Pa>), { abi::MAX_CORES }>::new();
+    for n in 0..system.machine.cores {
+        let id = CoreId::new(n);
+        let Some((mpidr, release)) = tree.core(n) else { refuse!("the firmware's tree does not describe {id}") };
+        let assignment = assignment(system, id);
+        if assignment.is_none() && mpidr != own {
+            continue;
+        }
+        let core = &*memory::place(Core::new(id, mpidr, memory::make_stack(n), assignment));
+        core_local::register(core);
+        if mpidr == own {
+            boot_core = Some(core);
+        } else if others.push((core, release)).is_err() {
+            refuse!("more cores than EL2 supports");
+        }
+    }
+    let Some(boot_core) = boot_core else {
+        refuse!(
+            "the firmware started core {own:#x} (MPIDR), which is not among the first {} cores",
+            system.machine.cores
+        )
+    };
+    guest::set_core_pointer(core::ptr::from_ref(boot_core) as usize);
+    G::init_core(boot_core, board.gic.maintenance);
+    for (core, release) in others {
+        start_core(board, core, release);
+    }
+    boot_core
+}
+
+fn start_core(board: &Board, core: &'static Core, release: Option<Pa>) {
+    HANDOFF.core.store(core::ptr::from_ref(core) as u64, Ordering::Relaxed);
+    HANDOFF.stack.store(core.stack_top as u64, Ordering::Relaxed);
+    IS_STARTED.store(false, Ordering::Release);
+    barrier::dsb_sy();
+    let entry = memory::image_pa(&raw const secondary as usize);
+    match (board.core_start, release) {
+        (CoreStart::PsciSmc, _) => {
+            if let Err(error) = firmware::start_core(core.mpidr, entry) {
+                refuse!("{} does not start: PSCI CPU_ON returned {error}", core.id);
+            }
+        }
+        (CoreStart::SpinTable, Some(release)) => {
+            let slot = memory::map_device(release, 8) as *mut u64;
+            // SAFETY: the firmware's tree names this address for this purpose, and it is mapped just above.
+            unsafe { slot.write_volatile(entry.as_u64()) };
+            barrier::dsb_sy();
+            barrier::send_event();
+        }
+        (CoreStart::SpinTable, None) => refuse!("{} has no cpu-release-addr in the firmware's tree", core.id),
+    }
+    let deadline = CNTPCT_EL0.get() + 2 * CNTFRQ_EL0.get();
+    while !IS_STARTED.load(Ordering::Acquire) {
+        if CNTPCT_EL0.get() > deadline {
+            refuse!("{} (MPIDR {:#x}) was started 2 s ago and does not answer", core.id, core.mpidr);
+        }
+        barrier::yield_core();
+    }
+}
+
+/// A further core arrives from entry.s on its own stack, TPIDR_EL2 set.
+#[unsafe(no_mangle)]
+extern "C" fn boot_secondary() -> ! {
+    match gic::version() {
+        Version::V2 => secondary_core::<V2>(),
+        Version::V3 => secondary_core::<V3>(),
+    }
+}
+
+fn secondary_core<G: Gic>() -> ! {
+    VBAR_EL2.set(guest::vectors(G::VERSION));
+    G::init_core(core_local::this(), BULKHEAD_BOARD.gic.maintenance);
+    cache::invalidate_instructions();
+    IS_STARTED.store(true, Ordering::Release);
+    vcpu::idle::<G>()
+}
+
+/// The boot log: what was found, and who owns what.
+fn describe<G: Gic>(board: &Board, system: &System) {
+    log::info!(
+        "Bulkhead {} on {}: {} cores, {} RAM, GIC{:?}, image at {}",
+        env!("CARGO_PKG_VERSION"),
+        board.name,
+        system.machine.cores,
+        ByteSize(system.machine.memory),
+        G::VERSION,
+        memory::image(),
+    );
+    log::info!("EL2: frame pool {}, {} used", system.pool, ByteSize(memory::pool_used()));
+    for partition in &system.partitions {
+        let mut line = heapless::String::<96>::new();
+        use core::fmt::Write;
+        // A line that is too long loses its end: the log is for reading.
+        let _ = write!(line, "{}: cores", partition.name);
+        for core in &partition.cores {
+            let _ = write!(line, " {}", core.number());
+        }
+        for bank in &partition.banks {
+            let _ = write!(line, ", RAM {} at {}", ByteSize(bank.pa.size()), bank.pa.start());
+        }
+        for device in partition.devices.iter().filter_map(|id| board.devices.get(usize::from(id.0))) {
+            let _ = write!(line, ", {}", device.name);
+        }
+        log::info!("{line}");
+    }
+}

@@ -1,0 +1,191 @@
+//! Synchronous exits: decode, decide, act. Whatever a guest does ends in one [`Verdict`].
+
+mod device;
+pub mod power;
+mod register;
+
+use crate::arch::guest::GuestFrame;
+use crate::arch::tlb;
+use crate::core_local::{self, Assignment, Core};
+use crate::fault;
+use crate::gic::{Gic, V2, V3};
+use aarch64_cpu::registers::{
+    ELR_EL1, ELR_EL2, ESR_EL1, ESR_EL2, FAR_EL1, FAR_EL2, HPFAR_EL2, MIDR_EL1, SCTLR_EL1, SPSR_EL1, SPSR_EL2, VBAR_EL1,
+};
+use addr::Ipa;
+use core::sync::atomic::Ordering;
+use tock_registers::interfaces::{Readable, Writeable};
+use trap::{Abort, Exit, Injection};
+
+/// What becomes of the guest after an exit.
+pub enum Verdict {
+    /// It goes on where it is: the exit's instruction is done, or is to be tried again.
+    Resume,
+    /// It goes on behind the instruction that trapped.
+    Skip,
+    /// It takes an exception at EL1.
+    Inject(Injection),
+    /// Its partition stops, for this reason.
+    Stop(fault::Cause),
+}
+
+/// Injected aborts at one place without progress before the partition stops: a guest whose vector faults would
+/// otherwise go round for ever.
+const FAULT_LOOP: u32 = 64;
+
+/// Synchronous exit, GICv3 (vectors.s).
+#[unsafe(no_mangle)]
+extern "C" fn exit_sync_v3(frame: &mut GuestFrame) {
+    synchronous::<V3>(frame);
+}
+/// Synchronous exit, GICv2 (vectors.s).
+#[unsafe(no_mangle)]
+extern "C" fn exit_sync_v2(frame: &mut GuestFrame) {
+    synchronous::<V2>(frame);
+}
+/// SError while a guest ran: it belongs to that core's partition (Arm ARM, "SError interrupt exceptions").
+#[unsafe(no_mangle)]
+extern "C" fn exit_serror_v3(frame: &mut GuestFrame) {
+    serror::<V3>(frame);
+}
+/// As above.
+#[unsafe(no_mangle)]
+extern "C" fn exit_serror_v2(frame: &mut GuestFrame) {
+    serror::<V2>(frame);
+}
+
+const CLASS_HVC: u64 = 0x16;
+const CLASS_SYSTEM_REGISTER: u64 = 0x18;
+const CLASS_DATA_ABORT: u64 = 0x24;
+
+#[inline(always)]
+fn synchronous<G: Gic>(frame: &mut GuestFrame) {
+    let esr = ESR_EL2.get();
+    let core = core_local::this();
+    let verdict = match esr >> 26 {
+        CLASS_HVC => {
+            core.counters.hvc.count();
+            power::call::<G>(core, frame)
+        }
+        CLASS_SYSTEM_REGISTER => {
+            core.counters.sysreg.count();
+            register::access::<G>(core, frame, trap::SystemRegister::new(esr as u32 & 0x1ff_ffff))
+        }
+        CLASS_DATA_ABORT => data_abort::<G>(core, frame, Abort::new(esr as u32 & 0x1ff_ffff)),
+        _ => rare::<G>(core, frame, esr),
+    };
+    match verdict {
+        Verdict::Resume => {}
+        Verdict::Skip => skip(esr),
+        Verdict::Inject(injection) => inject::<G>(core, frame, injection),
+        Verdict::Stop(cause) => stop::<G>(core, frame, cause),
+    }
+}
+
+#[inline(always)]
+fn skip(esr: u64) {
+    let spsr = SPSR_EL2.get();
+    if spsr & 0x10 == 0 {
+        ELR_EL2.set(ELR_EL2.get().wrapping_add(4));
+        // The instruction is done: a single step over it is, too (Arm ARM D2.12).
+        SPSR_EL2.set(spsr & !(1 << 21));
+        return;
+    }
+    let (pc, spsr) = trap::skip(ELR_EL2.get(), spsr, trap::is_32_bit_instruction(esr));
+    ELR_EL2.set(pc);
+    SPSR_EL2.set(spsr);
+}
+
+#[inline(always)]
+fn data_abort<G: Gic>(core: &'static Core, frame: &mut GuestFrame, abort: Abort) -> Verdict {
+    if abort.is_on_table_walk() {
+        core.counters.aborts.count();
+        return Verdict::Inject(Injection::DataAbort(abort));
+    }
+    let Some(ipa) = faulting_ipa(abort) else { return Verdict::Resume };
+    device::access::<G>(core, frame, abort, ipa)
+}
+
+/// The IPA of a stage-2 fault that is not on a table walk. HPFAR_EL2 is not valid for permission faults, nor, on a
+/// Cortex-A57 with erratum 834220, for any; stage 1 is walked again then, and `None` means that it changed meanwhile:
+/// the guest tries again and faults properly.
+#[inline(always)]
+fn faulting_ipa(abort: Abort) -> Option<Ipa> {
+    const CORTEX_A57: u64 = 0x410f_d070;
+    let is_a57 = MIDR_EL1.get() & 0xff0f_fff0 == CORTEX_A57;
+    if abort.hpfar_is_valid() && !is_a57 {
+        return Some(abort.ipa(HPFAR_EL2.get(), FAR_EL2.get()));
+    }
+    let par = tlb::translate_stage1(FAR_EL2.get());
+    (par & 1 == 0).then(|| Ipa::new(par & 0x000f_ffff_ffff_f000 | FAR_EL2.get() & 0xfff))
+}
+
+#[inline(never)]
+fn rare<G: Gic>(core: &'static Core, frame: &mut GuestFrame, esr: u64) -> Verdict {
+    match Exit::decode(esr) {
+        Exit::Smc { .. } => {
+            core.counters.smc.count();
+            // ELR points at the SMC, unlike after HVC; the call may stop the partition, so skip first.
+            skip(esr);
+            power::call::<G>(core, frame)
+        }
+        Exit::InstructionAbort(abort) => {
+            core.counters.aborts.count();
+            Verdict::Inject(Injection::InstructionAbort(abort))
+        }
+        Exit::Coprocessor(coprocessor) => {
+            core.counters.sysreg.count();
+            if coprocessor.condition_holds(SPSR_EL2.get()) {
+                Verdict::Inject(Injection::Undefined)
+            } else {
+                Verdict::Skip
+            }
+        }
+        Exit::Wfx(_) => Verdict::Skip,
+        Exit::IllegalState => Verdict::Stop(fault::Cause::IllegalState),
+        _ => {
+            core.counters.other.count();
+            Verdict::Inject(Injection::Undefined)
+        }
+    }
+}
+
+#[inline(never)]
+fn inject<G: Gic>(core: &'static Core, frame: &GuestFrame, injection: Injection) {
+    let (pc, far) = (ELR_EL2.get(), FAR_EL2.get());
+    let is_abort = !matches!(injection, Injection::Undefined);
+    // The handler of the last injection has not moved on if the guest still holds its PC and address.
+    if ELR_EL1.get() == pc && (!is_abort || FAR_EL1.get() == far) {
+        let rounds = core.abort_loops.load(Ordering::Relaxed) + 1;
+        core.abort_loops.store(rounds, Ordering::Relaxed);
+        if rounds >= FAULT_LOOP {
+            stop::<G>(core, frame, fault::Cause::FaultLoop);
+        }
+    } else {
+        core.abort_loops.store(0, Ordering::Relaxed);
+    }
+    let spsr = SPSR_EL2.get();
+    let injected = trap::inject(injection, spsr, VBAR_EL1.get(), SCTLR_EL1.get());
+    ELR_EL1.set(pc);
+    SPSR_EL1.set(spsr);
+    ESR_EL1.set(injected.esr);
+    if is_abort {
+        FAR_EL1.set(far);
+    }
+    ELR_EL2.set(injected.pc);
+    SPSR_EL2.set(injected.spsr);
+}
+
+#[cold]
+fn serror<G: Gic>(frame: &GuestFrame) {
+    stop::<G>(core_local::this(), frame, fault::Cause::SError);
+}
+
+#[cold]
+fn stop<G: Gic>(core: &'static Core, frame: &GuestFrame, cause: fault::Cause) -> ! {
+    let Some(Assignment { partition, vcpu }) = core.assignment else {
+        panic!("{} took an exit without a guest", core.id)
+    };
+    fault::report(partition, vcpu, frame, &cause);
+    partition.stop::<G>(core)
+}

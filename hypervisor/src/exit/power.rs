@@ -1,0 +1,116 @@
+//! PSCI and SMCCC calls by HVC or SMC (Arm DEN0022, DEN0028). No guest call reaches the firmware: only the fixed
+//! workaround functions are issued, by EL2 itself.
+
+use super::Verdict;
+use crate::arch::barrier;
+use crate::arch::firmware::smc;
+use crate::arch::guest::GuestFrame;
+use crate::core_local::{Assignment, Core, Doorbell};
+use crate::fault::Cause;
+use crate::gic::{self, Gic};
+use crate::partition::Partition;
+use crate::vcpu;
+use core::sync::atomic::{AtomicI32, Ordering};
+use psci::{Call, Error, SUCCESS, Topology, Workarounds, function};
+
+/// Handles the call in the guest's registers; the answer goes to x0.
+#[inline(always)]
+pub fn call<G: Gic>(core: &'static Core, frame: &mut GuestFrame) -> Verdict {
+    let id = frame.register(0) as u32;
+    if id == function::PSCI_VERSION {
+        frame.set_register(0, psci::VERSION);
+        return Verdict::Resume;
+    }
+    decoded::<G>(core, frame, id)
+}
+
+#[inline(never)]
+fn decoded<G: Gic>(core: &'static Core, frame: &mut GuestFrame, id: u32) -> Verdict {
+    let Some(Assignment { partition, .. }) = core.assignment else { return Verdict::Resume };
+    let call = Call::decode(id, [frame.register(1), frame.register(2), frame.register(3)]);
+    let answer = match call {
+        Call::CpuOn { target, entry, context } => code(cpu_on::<G>(partition, target, entry, context)),
+        Call::CpuOff => cpu_off::<G>(core),
+        Call::CpuSuspend { power_state, .. } => code(psci::check_power_state(power_state).map(|()| suspend())),
+        Call::AffinityInfo { target, level } => match affinity_info::<G>(partition, target, level) {
+            Ok(state) => state,
+            Err(error) => error.code(),
+        },
+        Call::SystemOff => return Verdict::Stop(Cause::SystemOff),
+        Call::SystemReset => return Verdict::Stop(Cause::SystemReset),
+        Call::ArchFeatures(id) => workarounds().arch_features(id),
+        Call::Workaround(workaround) if workarounds().has(workaround) => {
+            let argument = matches!(workaround, psci::Workaround::StoreBypass { enable: true });
+            smc(workaround.function(), [u64::from(argument), 0, 0]);
+            SUCCESS
+        }
+        Call::Workaround(_) => Error::NotSupported.code(),
+        other => other.fixed_answer().unwrap_or(Error::NotSupported.code()),
+    };
+    frame.set_register(0, answer);
+    Verdict::Resume
+}
+
+fn code(result: Result<(), Error>) -> u64 {
+    result.map_or_else(Error::code, |()| SUCCESS)
+}
+
+fn topology<G: Gic>(partition: &Partition) -> Topology {
+    Topology::new(partition.vcpus(), vcpu::per_cluster(G::VERSION))
+}
+
+fn cpu_on<G: Gic>(partition: &'static Partition, target: u64, entry: addr::Ipa, context: u64) -> Result<(), Error> {
+    let vcpu = topology::<G>(partition).vcpu(target)?;
+    let entry = psci::entry_point(entry, |ipa| partition.owns(ipa))?;
+    let core = partition.core(vcpu).ok_or(Error::InvalidParameters)?;
+    core.power.cpu_on()?;
+    core.start[0].store(entry.as_u64(), Ordering::Relaxed);
+    core.start[1].store(context, Ordering::Relaxed);
+    core.ask(Doorbell::Start, gic::ring);
+    Ok(())
+}
+
+/// On the core that CPU_ON named: enters the guest.
+pub fn start_here<G: Gic>(core: &'static Core) {
+    if core.power.started() {
+        let [entry, context] = [&core.start[0], &core.start[1]].map(|word| word.load(Ordering::Relaxed));
+        vcpu::enter::<G>(core, entry, context);
+    }
+}
+
+fn cpu_off<G: Gic>(core: &'static Core) -> ! {
+    vcpu::quiet::<G>(core);
+    vcpu::leave::<G>(core)
+}
+
+/// Standby: WFI at EL2 wakes for the same physical interrupts as at EL1, and they are taken on return.
+fn suspend() {
+    barrier::dsb_sy();
+    barrier::wait_for_interrupt();
+}
+
+fn affinity_info<G: Gic>(partition: &Partition, target: u64, level: u32) -> Result<u64, Error> {
+    psci::affinity_level(level)?;
+    let vcpu = topology::<G>(partition).vcpu(target)?;
+    let core = partition.core(vcpu).ok_or(Error::InvalidParameters)?;
+    Ok(core.power.state().affinity_info())
+}
+
+static ANSWERS: [AtomicI32; 3] = [const { AtomicI32::new(-1) }; 3];
+
+/// Asks the firmware once which workarounds it has; only where calls go to it by SMC.
+pub fn find_workarounds() {
+    let features = |id| smc(function::SMCCC_ARCH_FEATURES, [u64::from(id), 0, 0]) as i32;
+    if (smc(function::PSCI_FEATURES, [u64::from(function::SMCCC_VERSION), 0, 0]) as i32) < 0 {
+        return;
+    }
+    let ids = [function::SMCCC_ARCH_WORKAROUND_1, function::SMCCC_ARCH_WORKAROUND_2, function::SMCCC_ARCH_WORKAROUND_3];
+    for (answer, id) in ANSWERS.iter().zip(ids) {
+        answer.store(features(id), Ordering::Relaxed);
+    }
+}
+
+fn workarounds() -> Workarounds {
+    let [branch_predictor, store_bypass, branch_history] = [0, 1, 2].map(|n: usize| ANSWERS[n].load(Ordering::Relaxed));
+    Workarounds { branch_predictor, store_bypass, branch_history }
+}

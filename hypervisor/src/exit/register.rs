@@ -1,0 +1,52 @@
+//! Trapped system registers: SGI generation on GICv3, and ID registers on cores with something to hide. All others
+//! are undefined for the guest.
+
+use super::Verdict;
+use crate::arch::el1;
+use crate::arch::guest::GuestFrame;
+use crate::core_local::{Assignment, Core};
+use crate::gic::Gic;
+use crate::interrupt;
+use trap::{Encoding, Injection, SystemRegister};
+use vgic::Version;
+
+const ICC_SGI1R: Encoding = Encoding::new(3, 0, 12, 11, 5);
+const ICC_ASGI1R: Encoding = Encoding::new(3, 0, 12, 11, 6);
+const ICC_SGI0R: Encoding = Encoding::new(3, 0, 12, 11, 7);
+const ACTLR: Encoding = Encoding::new(3, 0, 1, 0, 1);
+
+/// Decides about one access.
+#[inline(always)]
+pub fn access<G: Gic>(core: &'static Core, frame: &mut GuestFrame, access: SystemRegister) -> Verdict {
+    let register = access.register() as u8;
+    if G::VERSION == Version::V3 && access.encoding() == ICC_SGI1R && !access.is_read() {
+        send::<G>(core, frame.register(register));
+        return Verdict::Skip;
+    }
+    rare::<G>(core, frame, access, register)
+}
+
+#[inline(always)]
+fn send<G: Gic>(core: &'static Core, value: u64) {
+    if let Some(Assignment { partition, vcpu }) = core.assignment {
+        let targets = vgic::sgi_targets(value, vcpu, partition.vcpus());
+        interrupt::send_sgi::<G>(core, partition, targets.intid, targets);
+    }
+}
+
+#[inline(never)]
+fn rare<G: Gic>(core: &'static Core, frame: &mut GuestFrame, access: SystemRegister, register: u8) -> Verdict {
+    let encoding = access.encoding();
+    match (encoding, access.is_read()) {
+        // One security state: group 0 SGIs are the guest's too; ASGI1R names a state that the guest has not.
+        (ICC_SGI0R, false) if G::VERSION == Version::V3 => send::<G>(core, frame.register(register)),
+        (ICC_ASGI1R, false) if G::VERSION == Version::V3 => {}
+        (ACTLR, true) => frame.set_register(register, 0),
+        (ACTLR, false) => {}
+        (id, true) if (id.op0(), id.op1(), id.crn()) == (3, 0, 0) && (1..8).contains(&id.crm()) => {
+            frame.set_register(register, el1::id_register(id.crm() as u8, id.op2() as u8));
+        }
+        _ => return Verdict::Inject(Injection::Undefined),
+    }
+    Verdict::Skip
+}

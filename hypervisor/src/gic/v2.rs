@@ -1,0 +1,227 @@
+//! GICv2 hardware with virtualization extensions (Arm IHI 0048): GICD, GICC, and the virtual interface GICH. The
+//! guest's CPU interface GICV is mapped into its stage 2, so acknowledging and ending interrupts never traps.
+
+use super::{DOORBELL, Gic, PRIORITY};
+use crate::arch::barrier;
+use crate::core_local::Core;
+use crate::memory;
+use abi::IntId;
+use core::sync::atomic::{AtomicUsize, Ordering};
+use manifest::Board;
+use tock_registers::interfaces::{Readable, Writeable};
+use tock_registers::register_structs;
+use tock_registers::registers::{ReadOnly, ReadWrite, WriteOnly};
+use vgic::{ListRegister, Maintenance, Version};
+
+register_structs! {
+    /// GICD_*: the registers that EL2 uses. Those of INTIDs below 32 are banked by core.
+    Distributor {
+        (0x000 => ctlr: ReadWrite<u32>),
+        (0x004 => typer: ReadOnly<u32>),
+        (0x008 => _reserved0),
+        (0x080 => igroupr: [ReadWrite<u32>; 32]),
+        (0x100 => isenabler: [ReadWrite<u32>; 32]),
+        (0x180 => icenabler: [ReadWrite<u32>; 32]),
+        (0x200 => _ispendr: [ReadWrite<u32>; 32]),
+        (0x280 => icpendr: [ReadWrite<u32>; 32]),
+        (0x300 => _isactiver: [ReadWrite<u32>; 32]),
+        (0x380 => icactiver: [ReadWrite<u32>; 32]),
+        (0x400 => ipriorityr: [ReadWrite<u32>; 256]),
+        (0x800 => itargetsr: [ReadWrite<u8>; 1024]),
+        (0xc00 => icfgr: [ReadWrite<u32>; 64]),
+        (0xd00 => _reserved1),
+        (0xf00 => sgir: WriteOnly<u32>),
+        (0xf04 => _reserved2),
+        (0x1000 => @END),
+    }
+}
+register_structs! {
+    /// GICC_*.
+    CpuInterface {
+        (0x0000 => ctlr: ReadWrite<u32>),
+        (0x0004 => pmr: ReadWrite<u32>),
+        (0x0008 => bpr: ReadWrite<u32>),
+        (0x000c => iar: ReadOnly<u32>),
+        (0x0010 => eoir: WriteOnly<u32>),
+        (0x0014 => _reserved0),
+        (0x1000 => dir: WriteOnly<u32>),
+        (0x1004 => _reserved1),
+        (0x2000 => @END),
+    }
+}
+register_structs! {
+    /// GICH_*.
+    VirtualInterface {
+        (0x000 => hcr: ReadWrite<u32>),
+        (0x004 => vtr: ReadOnly<u32>),
+        (0x008 => vmcr: ReadWrite<u32>),
+        (0x00c => _reserved0),
+        (0x030 => elsr: [ReadOnly<u32>; 2]),
+        (0x038 => _reserved1),
+        (0x0f0 => apr: ReadWrite<u32>),
+        (0x0f4 => _reserved2),
+        (0x100 => lr: [ReadWrite<u32>; 64]),
+        (0x200 => @END),
+    }
+}
+
+/// GICD_CTLR and GICC_CTLR with group 1 enabled, from the non-secure side and, without security extensions, both
+/// groups; GICC: EOImodeNS of both views (bits 9 and 10).
+const GICD_ON: u32 = 3;
+const GICC_ON: u32 = 3 | 1 << 9 | 1 << 10;
+
+static GICD: AtomicUsize = AtomicUsize::new(0);
+static GICC: AtomicUsize = AtomicUsize::new(0);
+static GICH: AtomicUsize = AtomicUsize::new(0);
+static LIST_REGISTERS: AtomicUsize = AtomicUsize::new(0);
+
+fn distributor() -> &'static Distributor {
+    // SAFETY: init_distributor mapped the block there as device memory before anyone calls this.
+    unsafe { &*(GICD.load(Ordering::Relaxed) as *const Distributor) }
+}
+#[inline(always)]
+fn interface() -> &'static CpuInterface {
+    // SAFETY: as above.
+    unsafe { &*(GICC.load(Ordering::Relaxed) as *const CpuInterface) }
+}
+#[inline(always)]
+fn virtual_interface() -> &'static VirtualInterface {
+    // SAFETY: as above.
+    unsafe { &*(GICH.load(Ordering::Relaxed) as *const VirtualInterface) }
+}
+
+/// GICv2.
+pub struct V2;
+
+impl Gic for V2 {
+    const VERSION: Version = Version::V2;
+
+    fn init_distributor(board: &Board) {
+        let facts = board.gic.v2.expect("found on this board");
+        GICD.store(memory::map_device(facts.gicd, 0x1000), Ordering::Relaxed);
+        GICC.store(memory::map_device(facts.gicc, 0x2000), Ordering::Relaxed);
+        GICH.store(memory::map_device(facts.gich, 0x1000), Ordering::Relaxed);
+        let gicd = distributor();
+        gicd.ctlr.set(0);
+        let words = (gicd.typer.get() as usize & 0x1f) + 1;
+        for word in 1..words {
+            gicd.icenabler[word].set(!0);
+            gicd.icpendr[word].set(!0);
+            gicd.icactiver[word].set(!0);
+        }
+        for word in 8..words * 8 {
+            gicd.ipriorityr[word].set(PRIORITY * 0x0101_0101);
+        }
+        gicd.ctlr.set(GICD_ON);
+    }
+
+    fn init_core(core: &'static Core, maintenance: IntId) {
+        let gicd = distributor();
+        gicd.icenabler[0].set(!0);
+        gicd.icactiver[0].set(!0);
+        gicd.icpendr[0].set(0xffff_0000);
+        for word in &gicd.ipriorityr[..8] {
+            word.set(PRIORITY * 0x0101_0101);
+        }
+        // ITARGETSR0 reads as this core's own bit (IHI 0048 4.3.12).
+        core.doorbell_target.store(u64::from(gicd.itargetsr[0].get()) << 16, Ordering::Relaxed);
+        gicd.isenabler[0].set(1 << DOORBELL.number() | 1 << maintenance.number());
+        let gicc = interface();
+        gicc.pmr.set(0xf8);
+        gicc.bpr.set(0);
+        gicc.ctlr.set(GICC_ON);
+        LIST_REGISTERS.store((virtual_interface().vtr.get() as usize & 0x3f) + 1, Ordering::Relaxed);
+        Self::reset_vcpu();
+    }
+
+    #[inline(always)]
+    fn acknowledge() -> u32 {
+        interface().iar.get()
+    }
+    #[inline(always)]
+    fn intid(acknowledged: u32) -> u32 {
+        acknowledged & 0x3ff
+    }
+    #[inline(always)]
+    fn drop_priority(acknowledged: u32) {
+        interface().eoir.set(acknowledged);
+    }
+    fn deactivate(acknowledged: u32) {
+        interface().dir.set(acknowledged);
+    }
+    #[inline(always)]
+    fn ring(core: &'static Core) {
+        distributor().sgir.set(core.doorbell_target.load(Ordering::Relaxed) as u32 | DOORBELL.number());
+    }
+
+    fn list_registers() -> usize {
+        LIST_REGISTERS.load(Ordering::Relaxed).min(super::MAX_LIST_REGISTERS)
+    }
+    #[inline(always)]
+    fn empty_list_registers() -> u32 {
+        virtual_interface().elsr[0].get()
+    }
+    #[inline(always)]
+    fn list_register(n: usize) -> u64 {
+        virtual_interface().lr.get(n).map_or(0, |lr| u64::from(lr.get()))
+    }
+    #[inline(always)]
+    fn set_list_register(n: usize, word: u64) {
+        if let Some(lr) = virtual_interface().lr.get(n) {
+            lr.set(word as u32);
+        }
+    }
+    fn encode(register: ListRegister) -> u64 {
+        u64::from(register.to_v2())
+    }
+    fn decode(word: u64) -> ListRegister {
+        ListRegister::from_v2(word as u32)
+    }
+    fn take_eoi_count() -> u8 {
+        let gich = virtual_interface();
+        let hcr = gich.hcr.get();
+        gich.hcr.set(hcr & !(0x1f << 27));
+        (hcr >> 27) as u8
+    }
+    fn set_maintenance(wanted: Maintenance) {
+        // En, UIE, LRENPIE.
+        virtual_interface().hcr.set(1 | u32::from(wanted.underflow) << 1 | u32::from(wanted.eoi_without_register) << 2);
+    }
+    fn reset_vcpu() {
+        let gich = virtual_interface();
+        gich.hcr.set(0);
+        for n in 0..Self::list_registers() {
+            Self::set_list_register(n, 0);
+        }
+        gich.apr.set(0);
+        gich.vmcr.set(0);
+        gich.hcr.set(1);
+        barrier::dsb_sy();
+    }
+
+    fn set_enabled(_core: &'static Core, intid: IntId, enabled: bool) {
+        // Private interrupts are banked: a guest can only reach its own vCPU's, so this is that core.
+        let bit = 1 << (intid.number() % 32);
+        let word = intid.index() / 32 % 32;
+        let gicd = distributor();
+        if enabled { gicd.isenabler[word].set(bit) } else { gicd.icenabler[word].set(bit) }
+    }
+    fn forget(_core: &'static Core, intid: IntId) {
+        let bit = 1 << (intid.number() % 32);
+        let word = intid.index() / 32 % 32;
+        distributor().icactiver[word].set(bit);
+        distributor().icpendr[word].set(bit);
+    }
+    fn route(core: &'static Core, intid: IntId) {
+        if let Some(target) = distributor().itargetsr.get(intid.index()) {
+            target.set((core.doorbell_target.load(Ordering::Relaxed) >> 16) as u8);
+        }
+    }
+    fn set_level_sensitive(intid: IntId, level: bool) {
+        if let Some(word) = distributor().icfgr.get(intid.index() / 16) {
+            let bit = 2 << (intid.number() % 16 * 2);
+            let rest = word.get() & !bit;
+            word.set(if level { rest } else { rest | bit });
+        }
+    }
+}

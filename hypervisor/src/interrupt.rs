@@ -1,0 +1,320 @@
+//! Physical interrupts, and the way virtual ones reach the list registers.
+//!
+//! The fast paths touch only this core's state: a forwarded interrupt writes its template to list register 0, an SGI
+//! writes its own. Whatever they cannot do goes through [`with_vgic`]: partition lock, list registers into the model,
+//! the change, the model back into list registers.
+
+use crate::console;
+use crate::core_local::{self, Assignment, Core, Doorbell};
+use crate::gic::{self, DOORBELL, Gic, MAX_LIST_REGISTERS, V2, V3};
+use crate::partition::Partition;
+use abi::{IntId, VcpuId, machine};
+use core::sync::atomic::{AtomicU32, Ordering};
+use psci::PowerState;
+use vgic::{Effects, ListRegister, ListRegisters, Vgic};
+
+/// First INTID that is not an interrupt: 1020 to 1023, spurious among them.
+const SPECIAL: u32 = 1020;
+
+static MAINTENANCE: AtomicU32 = AtomicU32::new(25);
+
+/// Notes the board's maintenance interrupt.
+pub fn set_maintenance_intid(intid: IntId) {
+    MAINTENANCE.store(intid.number(), Ordering::Relaxed);
+}
+
+/// IRQ from a guest, GICv3 (vectors.s).
+#[unsafe(no_mangle)]
+extern "C" fn exit_irq_v3() {
+    forward::<V3>();
+}
+/// IRQ from a guest, GICv2 (vectors.s).
+#[unsafe(no_mangle)]
+extern "C" fn exit_irq_v2() {
+    forward::<V2>();
+}
+
+/// The hottest path: a PPI of the guest becomes list register 0.
+#[inline(always)]
+fn forward<G: Gic>() {
+    let acknowledged = G::acknowledge();
+    let core = core_local::this();
+    let intid = G::intid(acknowledged);
+    if (16..32).contains(&intid) {
+        let word = core.templates[intid as usize & 31].load(Ordering::Relaxed);
+        if word != 0 && G::empty_list_registers() & 1 != 0 {
+            G::set_list_register(0, word);
+            G::drop_priority(acknowledged);
+            core.counters.forwarded.count();
+            return;
+        }
+    }
+    other::<G>(core, acknowledged);
+}
+
+/// Everything but the hottest path.
+#[inline(never)]
+fn other<G: Gic>(core: &'static Core, acknowledged: u32) {
+    take::<G>(core, acknowledged);
+    handle_doorbells::<G>(core);
+}
+
+/// At EL2's idle loop: takes one pending interrupt, if there is one.
+pub fn poll<G: Gic>(core: &'static Core) {
+    let acknowledged = G::acknowledge();
+    take::<G>(core, acknowledged);
+}
+
+fn take<G: Gic>(core: &'static Core, acknowledged: u32) {
+    let intid = G::intid(acknowledged);
+    if intid >= SPECIAL {
+        return;
+    }
+    G::drop_priority(acknowledged);
+    let is_running = core.power.state() == PowerState::On;
+    match intid {
+        n if n == DOORBELL.number() => {
+            G::deactivate(acknowledged);
+            core.counters.doorbell.count();
+            take_sgis::<G>(core);
+        }
+        n if n == MAINTENANCE.load(Ordering::Relaxed) => {
+            core.counters.maintenance.count();
+            if is_running {
+                refill::<G>(core);
+            }
+            G::deactivate(acknowledged);
+        }
+        n if n == console::intid() => {
+            core.counters.own.count();
+            console::uart_interrupt();
+            G::deactivate(acknowledged);
+        }
+        n if n == machine::HYPERVISOR_TIMER.number() => {
+            core.counters.own.count();
+            console::timer_interrupt();
+            G::deactivate(acknowledged);
+        }
+        n => guest_interrupt::<G>(core, acknowledged, IntId::new(n), is_running),
+    }
+}
+
+/// A physical interrupt of this core's guest that the fast path left.
+fn guest_interrupt<G: Gic>(core: &'static Core, acknowledged: u32, intid: IntId, is_running: bool) {
+    core.counters.forwarded.count();
+    match core.assignment {
+        Some(_) if is_running => {
+            with_vgic::<G, _>(core, |vgic, vcpu, edge| vgic.forwarded(vcpu, intid, edge));
+        }
+        Some(Assignment { partition, vcpu }) if !intid.is_private() => {
+            // Its vCPU is off: the model keeps it.
+            partition.vgic.lock().forwarded(vcpu, intid, &mut Edge::<G>::new(partition, core));
+        }
+        Some(_) => G::deactivate(acknowledged),
+        None => {
+            G::set_enabled(core, intid, false);
+            G::deactivate(acknowledged);
+        }
+    }
+}
+
+/// SGIs that siblings left in this core's word.
+fn take_sgis<G: Gic>(core: &'static Core) {
+    let mut sgis = core.sgis.swap(0, Ordering::AcqRel);
+    let is_running = core.power.state() == PowerState::On;
+    while sgis != 0 {
+        let intid = sgis.trailing_zeros();
+        sgis &= sgis - 1;
+        let intid = IntId::new(intid);
+        if !is_running || !inject_sgi::<G>(core, intid) {
+            pend_sgi::<G>(core, intid);
+        }
+    }
+}
+
+#[cold]
+fn pend_sgi<G: Gic>(core: &'static Core, intid: IntId) {
+    let Some(Assignment { partition, vcpu }) = core.assignment else { return };
+    if core.power.state() == PowerState::On {
+        with_vgic::<G, _>(core, |vgic, vcpu, edge| vgic.make_pending(vcpu, intid, vcpu, edge));
+    } else {
+        // The vCPU is off: the model keeps it, list registers are filled when it starts.
+        partition.vgic.lock().make_pending(vcpu, intid, vcpu, &mut Edge::<G>::new(partition, core));
+    }
+}
+
+/// Writes this core's template of `intid` to an empty list register. `false`: the model must decide.
+#[inline(always)]
+fn inject_sgi<G: Gic>(core: &'static Core, intid: IntId) -> bool {
+    let word = core.templates[intid.index() & 31].load(Ordering::Relaxed);
+    let all = (1u32 << G::list_registers()) - 1;
+    let empty = G::empty_list_registers() & all;
+    if word == 0 || empty != all {
+        // With something in a list register it might be this INTID, which must not stand in two.
+        return word != 0 && empty != 0 && inject_beside::<G>(word, empty, all);
+    }
+    G::set_list_register(0, word);
+    true
+}
+
+#[inline(never)]
+fn inject_beside<G: Gic>(word: u64, empty: u32, all: u32) -> bool {
+    let intid = G::decode(word).intid;
+    let mut used = !empty & all;
+    while used != 0 {
+        let n = used.trailing_zeros() as usize;
+        used &= used - 1;
+        if G::decode(G::list_register(n)).intid == intid {
+            return false;
+        }
+    }
+    G::set_list_register(empty.trailing_zeros() as usize, word);
+    true
+}
+
+/// Sends SGI `intid` from this core's vCPU to `targets` of its own partition.
+#[inline(always)]
+pub fn send_sgi<G: Gic>(
+    core: &'static Core,
+    partition: &'static Partition,
+    intid: IntId,
+    targets: impl Iterator<Item = VcpuId>,
+) {
+    core.counters.sgi.count();
+    for vcpu in targets {
+        let Some(target) = partition.core(vcpu) else { continue };
+        if core::ptr::eq(target, core) {
+            if !inject_sgi::<G>(core, intid) {
+                pend_sgi::<G>(core, intid);
+            }
+        } else if target.sgis.fetch_or(1 << intid.number(), Ordering::AcqRel) == 0 {
+            crate::arch::barrier::dsb_ishst();
+            G::ring(target);
+        }
+    }
+}
+
+/// What other cores asked of this one.
+pub fn handle_doorbells<G: Gic>(core: &'static Core) {
+    let asked = core.take_doorbells();
+    if asked == 0 {
+        return;
+    }
+    if asked & Doorbell::Console as u32 != 0 {
+        console::pump();
+    }
+    let Some(Assignment { partition, vcpu }) = core.assignment else { return };
+    if asked & Doorbell::Stop as u32 != 0 {
+        partition.left::<G>(core);
+    }
+    let is_running = core.power.state() == PowerState::On;
+    if asked & Doorbell::Start as u32 != 0 && !is_running {
+        if vcpu.number() == 0 && partition.state() == crate::partition::State::Loaded {
+            partition.start::<G>(core);
+        }
+        crate::exit::power::start_here::<G>(core);
+    }
+    if asked & Doorbell::Refill as u32 != 0 && is_running {
+        refill::<G>(core);
+    }
+}
+
+/// The model's wishes for this core's list registers.
+pub fn refill<G: Gic>(core: &'static Core) {
+    with_vgic::<G, _>(core, |_, _, _| ());
+}
+
+/// Takes everything out of this core's list registers into the model, for a vCPU that stops.
+pub fn release<G: Gic>(core: &'static Core) {
+    let Some(Assignment { partition, vcpu }) = core.assignment else { return };
+    let (registers, _) = read_list_registers::<G>();
+    let mut vgic = partition.vgic.lock();
+    vgic.sync(vcpu, &registers, G::take_eoi_count(), &mut Edge::<G>::new(partition, core));
+}
+
+/// Runs `change` on the model of this core's partition with this core's list registers folded in, and refills them.
+pub fn with_vgic<G: Gic, R>(
+    core: &'static Core,
+    change: impl FnOnce(&mut Vgic<'static>, VcpuId, &mut Edge<G>) -> R,
+) -> R
+where
+    R: Default,
+{
+    let Some(Assignment { partition, vcpu }) = core.assignment else { return R::default() };
+    let mut edge = Edge::<G>::new(partition, core);
+    let mut vgic = partition.vgic.lock();
+    let (mut registers, words) = read_list_registers::<G>();
+    vgic.sync(vcpu, &registers, G::take_eoi_count(), &mut edge);
+    let result = change(&mut vgic, vcpu, &mut edge);
+    let maintenance = vgic.refill(vcpu, &mut registers);
+    for (n, before) in words.iter().enumerate().take(registers.len()) {
+        let word = G::encode(registers.get(n));
+        if word != *before {
+            G::set_list_register(n, word);
+        }
+    }
+    G::set_maintenance(maintenance);
+    result
+}
+
+/// The list registers in use, in the model's form and the hardware's; empty ones are 0.
+fn read_list_registers<G: Gic>() -> (ListRegisters, [u64; MAX_LIST_REGISTERS]) {
+    let mut registers = ListRegisters::new(G::list_registers());
+    let mut words = [0; MAX_LIST_REGISTERS];
+    let empty = G::empty_list_registers();
+    for (n, word) in words.iter_mut().enumerate().take(registers.len()) {
+        if empty >> n & 1 == 0 {
+            *word = G::list_register(n);
+            registers.set(n, G::decode(*word));
+        }
+    }
+    (registers, words)
+}
+
+/// Carries the model's wishes to the hardware, for one partition, from one core.
+pub struct Edge<G> {
+    partition: &'static Partition,
+    here: &'static Core,
+    gic: core::marker::PhantomData<G>,
+}
+
+impl<G: Gic> Edge<G> {
+    /// For a change made on core `here`.
+    pub fn new(partition: &'static Partition, here: &'static Core) -> Self {
+        Self { partition, here, gic: core::marker::PhantomData }
+    }
+}
+
+impl<G: Gic> Effects for Edge<G> {
+    fn template(&mut self, vcpu: VcpuId, intid: IntId, register: Option<ListRegister>) {
+        if let Some(slot) = self.partition.core(vcpu).and_then(|core| core.templates.get(intid.index())) {
+            slot.store(register.map_or(0, G::encode), Ordering::Relaxed);
+        }
+    }
+    fn physical_enable(&mut self, vcpu: VcpuId, physical: IntId, enabled: bool) {
+        if let Some(core) = self.partition.core(vcpu) {
+            G::set_enabled(core, physical, enabled);
+        }
+    }
+    fn physical_deactivate(&mut self, vcpu: VcpuId, physical: IntId) {
+        if physical.is_private() && self.partition.core(vcpu).is_none_or(|core| core.id != self.here.id) {
+            // ICC_DIR and GICC_DIR act on this core's private interrupts only; the distributor's clear-active
+            // register reaches another's on GICv3, and on GICv2 no guest can ask for another vCPU's.
+            if let Some(core) = self.partition.core(vcpu) {
+                G::forget(core, physical);
+            }
+            return;
+        }
+        G::deactivate(physical.number());
+    }
+    fn physical_route(&mut self, physical: IntId, vcpu: VcpuId) {
+        if let Some(core) = self.partition.core(vcpu) {
+            G::route(core, physical);
+        }
+    }
+    fn kick(&mut self, vcpu: VcpuId) {
+        if let Some(core) = self.partition.core(vcpu).filter(|core| core.id != self.here.id) {
+            core.ask(Doorbell::Refill, gic::ring);
+        }
+    }
+}

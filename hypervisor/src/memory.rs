@@ -1,0 +1,279 @@
+//! EL2's own address space and the frame pool.
+//!
+//! | virtual address | what | rights |
+//! |---|---|---|
+//! | 0x40_0000_0000 | the image, by section | RX, RO, RW |
+//! | 0x48_0000_0000 | the boot bundle, for copying payloads | RO |
+//! | 0x4c_0000_0000 | the firmware's device tree, at boot only | RO |
+//! | 0x50_0000_0000 | the frame pool | RW |
+//! | 0x60_0000_0000 + PA | device registers | RW, device |
+//! | 0x70_0000_0000 + 2 MiB per core | short-lived window onto guest RAM | RW |
+//! | 0x78_0000_0000 + 64 KiB per core | stacks, each above an unmapped guard page | RW |
+//!
+//! Guest RAM is mapped nowhere except through [`with_window`], while its partition does not run. Frames come from
+//! sixteen pages of .bss until the manifest says where the pool is, then from the pool, which [`freeze`] closes
+//! before the first guest starts.
+
+use crate::arch::{IMAGE_BASE, barrier, tlb};
+use addr::{Address, BLOCK_2M, PAGE_SIZE, Pa, Region, Va};
+use buddy_system_allocator::Heap;
+use core::alloc::Layout;
+use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicU64, Ordering};
+use spin::{Once, mutex::SpinMutex};
+use stage2::{Attributes, Geometry, TableMemory};
+
+const BUNDLE_BASE: u64 = 0x48_0000_0000;
+const DEVICE_TREE_BASE: u64 = 0x4c_0000_0000;
+const POOL_BASE: u64 = 0x50_0000_0000;
+const DEVICE_BASE: u64 = 0x60_0000_0000;
+const WINDOW_BASE: u64 = 0x70_0000_0000;
+const STACK_BASE: u64 = 0x78_0000_0000;
+const STACK_STRIDE: u64 = 0x1_0000;
+/// Bytes of a core's stack. The deepest path is a log line from the partition loader, below 4 KiB.
+const STACK_BYTES: u64 = 16 * 1024;
+/// Bytes of the stack that an exception from EL2 itself is reported on.
+const EMERGENCY_BYTES: u64 = 8 * 1024;
+/// Highest device register + 1: what fits between the virtual bases.
+const DEVICE_END: u64 = 64 << 30;
+
+const EARLY_PAGES: usize = 16;
+
+#[repr(C, align(4096))]
+struct Page([AtomicU64; 512]);
+
+static EARLY: [Page; EARLY_PAGES] = [const { Page([const { AtomicU64::new(0) }; 512]) }; EARLY_PAGES];
+/// Physical address of the image.
+static LOAD: AtomicU64 = AtomicU64::new(0);
+static POOL: Once<Region<Pa>> = Once::new();
+static FRAMES: SpinMutex<Frames> = SpinMutex::new(Frames { early: 0, heap: Heap::new(), is_frozen: false });
+static WINDOW_TABLE: Once<Pa> = Once::new();
+
+struct Frames {
+    early: usize,
+    heap: Heap<24>,
+    is_frozen: bool,
+}
+
+unsafe extern "C" {
+    static __boot_tables: u8;
+    static __image_end: u8;
+}
+
+/// Where the image was loaded, all of it.
+pub fn image() -> Region<Pa> {
+    let bytes = &raw const __image_end as u64 - IMAGE_BASE;
+    Region::new(Pa::new(LOAD.load(Ordering::Relaxed)), bytes).expect("the image is not empty")
+}
+
+/// The physical address of something in the image.
+pub fn image_pa(address: usize) -> Pa {
+    Pa::new(address as u64 - IMAGE_BASE + LOAD.load(Ordering::Relaxed))
+}
+
+/// Notes where the image lies; the first thing that boot does.
+pub fn init(load: Pa) {
+    LOAD.store(load.as_u64(), Ordering::Relaxed);
+}
+
+fn root() -> Pa {
+    image_pa(&raw const __boot_tables as usize)
+}
+
+/// The virtual address of a frame of the image or the pool.
+fn frame_va(pa: Pa) -> usize {
+    let image = image();
+    if let Some(offset) = pa.offset_from(image.start()).filter(|_| image.contains(pa)) {
+        return (IMAGE_BASE + offset) as usize;
+    }
+    let pool = POOL.get().expect("only frames of the image exist before the pool");
+    assert!(pool.contains(pa), "{pa} is no frame of EL2");
+    (congruent(POOL_BASE, pool.start()) + (pa.as_u64() - pool.start().as_u64())) as usize
+}
+
+/// `base` plus the offset of `pa` in its GiB: blocks of 2 MiB then map blocks of 2 MiB.
+fn congruent(base: u64, pa: Pa) -> u64 {
+    base + (pa.as_u64() & (addr::BLOCK_1G - 1))
+}
+
+/// EL2's translation tables and every partition's stage 2.
+pub struct Tables;
+
+impl TableMemory for Tables {
+    fn allocate(&mut self) -> Option<Pa> {
+        allocate(PAGE_SIZE, PAGE_SIZE)
+    }
+    fn read(&self, table: Pa, index: usize) -> u64 {
+        entry(table, index).load(Ordering::Relaxed)
+    }
+    fn write(&mut self, table: Pa, index: usize, value: u64) {
+        entry(table, index).store(value, Ordering::Relaxed);
+        barrier::dsb_ishst();
+    }
+}
+
+fn entry(table: Pa, index: usize) -> &'static AtomicU64 {
+    assert!(index < 1024, "at most two concatenated tables");
+    let address = frame_va(table) + index * 8;
+    // SAFETY: frame_va answers only for frames of EL2, which stay mapped and are never freed; descriptors are
+    // accessed as atomics everywhere.
+    unsafe { AtomicU64::from_ptr(address as *mut u64) }
+}
+
+/// Zeroed, physically contiguous frames, aligned to `align` (a power of two, at least 4 KiB).
+pub fn allocate(bytes: u64, align: u64) -> Option<Pa> {
+    let mut frames = FRAMES.lock();
+    assert!(!frames.is_frozen, "EL2 allocates at boot only");
+    let Some(pool) = POOL.get() else {
+        let page = EARLY.get(frames.early)?;
+        frames.early += 1;
+        return Some(image_pa(ptr::from_ref(page) as usize));
+    };
+    let layout = Layout::from_size_align(bytes as usize, align as usize).ok()?;
+    let start = frames.heap.alloc(layout).ok()?;
+    // SAFETY: the allocator hands out mapped pool memory of this size to one owner.
+    unsafe { ptr::write_bytes(start.as_ptr(), 0, bytes as usize) };
+    Some(Pa::new(start.as_ptr() as u64 - congruent(POOL_BASE, pool.start()) + pool.start().as_u64()))
+}
+
+/// Places `value` in the pool for ever.
+pub fn place<T>(value: T) -> &'static mut T {
+    let align = (align_of::<T>() as u64).max(PAGE_SIZE);
+    let pa = allocate(size_of::<T>() as u64, align).unwrap_or_else(|| out_of_frames());
+    let mut start = NonNull::new(frame_va(pa) as *mut T).expect("the pool is not at 0");
+    // SAFETY: fresh memory of the right size and alignment, owned by nobody else.
+    unsafe { start.write(value) };
+    // SAFETY: just initialised, never freed, and this is its only reference.
+    unsafe { start.as_mut() }
+}
+
+/// Places `count` default values in the pool for ever.
+pub fn place_slice<T: Default>(count: usize) -> &'static mut [T] {
+    let pa = allocate((size_of::<T>() * count) as u64, PAGE_SIZE).unwrap_or_else(|| out_of_frames());
+    let start = frame_va(pa) as *mut T;
+    for i in 0..count {
+        // SAFETY: fresh memory of `count` values, owned by nobody else; pages align every T used here.
+        unsafe { start.add(i).write(T::default()) };
+    }
+    // SAFETY: all initialised, never freed, and this is the only reference.
+    unsafe { core::slice::from_raw_parts_mut(start, count) }
+}
+
+fn out_of_frames() -> ! {
+    panic!("EL2's frame pool is too small: the tool's pool size is wrong")
+}
+
+fn map(va: u64, pa: Pa, size: u64, attributes: Attributes) {
+    if let Err(error) = stage2::map(&mut Tables, root(), Geometry::EL2, Va::new(va), pa, size, attributes) {
+        panic!("EL2 cannot map {pa} for itself: {error}");
+    }
+    barrier::isb();
+}
+
+/// Maps the device registers around `[pa, pa + size)` and returns the address of `pa`.
+pub fn map_device(pa: Pa, size: u64) -> usize {
+    assert!(pa.as_u64() + size <= DEVICE_END, "device at {pa} is above 64 GiB");
+    let start = pa.align_down(PAGE_SIZE);
+    let end = addr::align_up(pa.as_u64() + size, PAGE_SIZE).expect("below 64 GiB");
+    let mut page = start;
+    while page.as_u64() < end {
+        let va = Va::new(DEVICE_BASE + page.as_u64());
+        if stage2::walk(&Tables, root(), Geometry::EL2, va).is_none() {
+            // Largest piece first: a redistributor range is many pages.
+            let rest = end - page.as_u64();
+            map(va.as_u64(), page, rest, Attributes::DEVICE);
+            break;
+        }
+        page = Pa::new(page.as_u64() + PAGE_SIZE);
+    }
+    (DEVICE_BASE + pa.as_u64()) as usize
+}
+
+/// Maps `[pa, pa + bytes)` of the firmware's device tree read-only. Called once for the header and once for the rest.
+pub fn map_device_tree(pa: Pa, bytes: u64) -> &'static [u8] {
+    let start = pa.align_down(PAGE_SIZE);
+    let end = addr::align_up(pa.as_u64() + bytes, PAGE_SIZE).expect("checked by the caller");
+    let mut page = start;
+    while page.as_u64() < end {
+        let va = congruent(DEVICE_TREE_BASE, start) + (page.as_u64() - start.as_u64());
+        if stage2::walk(&Tables, root(), Geometry::EL2, Va::new(va)).is_none() {
+            map(va, page, end - page.as_u64(), Attributes::RODATA);
+            break;
+        }
+        page = Pa::new(page.as_u64() + PAGE_SIZE);
+    }
+    let va = congruent(DEVICE_TREE_BASE, start) + (pa.as_u64() - start.as_u64());
+    // SAFETY: just mapped read-only; nothing writes the firmware's tree while EL2 boots.
+    unsafe { core::slice::from_raw_parts(va as *const u8, bytes as usize) }
+}
+
+/// Maps the bundle read-only; it starts at the image.
+pub fn map_bundle(bytes: u64) -> &'static [u8] {
+    let start = image().start();
+    let va = congruent(BUNDLE_BASE, start);
+    let size = addr::align_up(bytes, PAGE_SIZE).expect("below BUNDLE_MAX");
+    map(va, start, size, Attributes::RODATA);
+    // SAFETY: just mapped read-only. The part that is EL2's own image is written by EL2, but its bytes are never
+    // read through this slice: payload offsets lie behind the manifest.
+    unsafe { core::slice::from_raw_parts(va as *const u8, bytes as usize) }
+}
+
+/// Opens the frame pool.
+pub fn open_pool(pool: Region<Pa>) {
+    map(congruent(POOL_BASE, pool.start()), pool.start(), pool.size(), Attributes::DATA);
+    let start = congruent(POOL_BASE, pool.start()) as usize;
+    // SAFETY: mapped for this purpose and, by the manifest's validation, owned by nobody else.
+    unsafe { FRAMES.lock().heap.init(start, pool.size() as usize) };
+    POOL.call_once(|| pool);
+    let window = allocate(PAGE_SIZE, PAGE_SIZE).unwrap_or_else(|| out_of_frames());
+    Tables.write(root(), (WINDOW_BASE >> 30) as usize, window.as_u64() | 3);
+    WINDOW_TABLE.call_once(|| window);
+}
+
+/// Closes the pool: the first guest starts next.
+pub fn freeze() {
+    FRAMES.lock().is_frozen = true;
+}
+
+/// Bytes of the pool in use.
+pub fn pool_used() -> u64 {
+    FRAMES.lock().heap.stats_alloc_actual() as u64
+}
+
+/// A stack of its own for core `n`, above a guard page. Returns its top and the top of its emergency stack.
+pub fn make_stack(n: u16) -> (usize, usize) {
+    let base = STACK_BASE + u64::from(n) * STACK_STRIDE;
+    let mut at = base;
+    let mut tops = [0; 2];
+    for (top, bytes) in tops.iter_mut().zip([EMERGENCY_BYTES, STACK_BYTES]) {
+        at += PAGE_SIZE; // the guard
+        let pa = allocate(bytes, PAGE_SIZE).unwrap_or_else(|| out_of_frames());
+        map(at, pa, bytes, Attributes::DATA);
+        at += bytes;
+        *top = at as usize;
+    }
+    (tops[1], tops[0])
+}
+
+/// Drops the identity map that entry needed: every core has left it.
+pub fn drop_identity_map() {
+    let index = (image().start().as_u64() >> 30) as usize & 511;
+    Tables.write(root(), index, 0);
+    tlb::invalidate_all_own();
+}
+
+/// Runs `work` on the 2 MiB block of guest RAM at `block`, mapped only for core `core` and only meanwhile.
+///
+/// The caller owns the block: its partition does not run.
+pub fn with_window<R>(core: u16, block: Pa, work: impl FnOnce(*mut u8) -> R) -> R {
+    assert!(block.is_aligned(BLOCK_2M), "windows are blocks");
+    let table = *WINDOW_TABLE.get().expect("opened with the pool");
+    let va = WINDOW_BASE + u64::from(core) * BLOCK_2M;
+    let index = usize::from(core);
+    Tables.write(table, index, block.as_u64() | Attributes::DATA.bits() | 1);
+    barrier::isb();
+    let result = work(va as *mut u8);
+    Tables.write(table, index, 0);
+    tlb::invalidate_own(va);
+    result
+}

@@ -1,0 +1,10 @@
+//! The EL2 binary for rpi4: hands the board's facts to the hypervisor.
+#![cfg_attr(target_os = "none", no_std, no_main)]
+
+#[cfg(target_os = "none")]
+hypervisor::entry!(platform_rpi4::BOARD);
+
+#[cfg(not(target_os = "none"))]
+fn main() {
+    eprintln!("this binary boots at EL2: build it for aarch64-unknown-none-softfloat");
+}
