@@ -246,6 +246,9 @@ fn describe<G: Gic>(board: &Board, system: &System) {
         G::VERSION,
         memory::image(),
     );
+    if G::needs_nudges() {
+        log::info!("this GIC loses a line that stays high at end of interrupt (QEMU's GICv2 does): EL2 nudges it");
+    }
     log::info!("EL2: frame pool {}, {} used", system.pool, ByteSize(memory::pool_used()));
     for partition in &system.partitions {
         let mut line = heapless::String::<96>::new();

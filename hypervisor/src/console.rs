@@ -55,6 +55,8 @@ const OUTPUT: usize = 8 * 1024;
 const INPUT: usize = 1024;
 /// Bytes that wait for the UART itself.
 const TRANSMIT: usize = 4096;
+/// Milliseconds between two touches of a GIC that needs them ([`Gic::needs_nudges`]): any acknowledge is one.
+const NUDGE_MS: u64 = 1;
 /// Full transmit queues in a row before the console core looks at its other work.
 const ROUNDS: usize = 16;
 const _: () = assert!(TRANSMIT >= 2 * BURST, "a turn of the multiplexer always fits");
@@ -90,6 +92,8 @@ static CONSOLE_CORE: Once<&'static Core> = Once::new();
 static IS_PAUSED: AtomicBool = AtomicBool::new(false);
 static ALL_STOPPED: AtomicBool = AtomicBool::new(false);
 static WHEN_ALL_STOPPED: Once<(WhenAllStopped, PowerOff)> = Once::new();
+static NEEDS_NUDGES: AtomicBool = AtomicBool::new(false);
+static IS_TIMER_OPEN: AtomicBool = AtomicBool::new(false);
 static LOGGER: Logger = Logger;
 
 fn uart() -> Option<&'static Uart> {
@@ -158,8 +162,17 @@ pub fn start<G: Gic>(system: &System, board: &Board) {
     }
     CONSOLE_CORE.call_once(|| core);
     G::set_enabled(core, intid, true);
-    CNTHP_CTL_EL2.set(0);
-    G::set_enabled(core, machine::HYPERVISOR_TIMER, true);
+    // The boot core arms it for the console core, which may be another one, by a doorbell.
+    NEEDS_NUDGES.store(G::needs_nudges(), Ordering::Relaxed);
+    core.ask(Doorbell::Console, gic::ring);
+}
+
+/// On the console core: makes its own timer usable. Idempotent.
+fn open_timer<G: Gic>() {
+    G::set_enabled(core_local::this(), machine::HYPERVISOR_TIMER, true);
+    if NEEDS_NUDGES.load(Ordering::Relaxed) {
+        come_back_in(NUDGE_MS);
+    }
 }
 
 /// Asks the console core to look at the rings.
@@ -245,8 +258,16 @@ pub fn uart_interrupt() {
     pump();
 }
 
+/// The console core's doorbell.
+pub fn doorbell<G: Gic>() {
+    if !IS_TIMER_OPEN.swap(true, Ordering::Relaxed) {
+        open_timer::<G>();
+    }
+    pump();
+}
+
 /// Moves what can be moved: input to its partition, rings to the UART. On the console core only.
-pub fn pump() {
+fn pump() {
     let mut guard = STATE.lock();
     let Some(state) = guard.as_mut() else { return };
     let mut is_waiting = false;
@@ -270,8 +291,7 @@ pub fn pump() {
     }
     if is_waiting {
         // A line waits for another's to end or to get old: come back when it is.
-        CNTHP_CVAL_EL2.set(CNTPCT_EL0.get() + CNTFRQ_EL0.get() * HOLD_MS / 1000);
-        CNTHP_CTL_EL2.set(1);
+        come_back_in(HOLD_MS);
     }
     if ALL_STOPPED.load(Ordering::Acquire) {
         finish(state);
@@ -282,6 +302,17 @@ pub fn pump() {
 pub fn timer_interrupt() {
     CNTHP_CTL_EL2.set(0);
     pump();
+    if NEEDS_NUDGES.load(Ordering::Relaxed) {
+        come_back_in(NUDGE_MS);
+    }
+}
+
+/// Sets EL2's timer, unless nudges keep it going anyway.
+fn come_back_in(milliseconds: u64) {
+    if CNTHP_CTL_EL2.get() & 1 == 0 {
+        CNTHP_CVAL_EL2.set(CNTPCT_EL0.get() + CNTFRQ_EL0.get() * milliseconds / 1000);
+        CNTHP_CTL_EL2.set(1);
+    }
 }
 
 fn now_ms() -> u64 {

@@ -32,6 +32,11 @@ pub trait Gic: 'static {
     fn init_distributor(board: &Board);
     /// Makes this core's interface ready and enables EL2's own private interrupts. On each core.
     fn init_core(core: &'static Core, maintenance: IntId);
+    /// Whether EL2 must touch the GIC now and then, or a level that stays high across a guest's end of interrupt is
+    /// lost: a defect of QEMU's GICv2, found by trial.
+    fn needs_nudges() -> bool {
+        false
+    }
     /// Acknowledges the highest pending interrupt; the value goes back into the two below.
     fn acknowledge() -> u32;
     /// The INTID of an acknowledged value.

@@ -201,7 +201,7 @@ pub fn handle_doorbells<G: Gic>(core: &'static Core) {
         return;
     }
     if asked & Doorbell::Console as u32 != 0 {
-        console::pump();
+        console::doorbell::<G>();
     }
     let Some(Assignment { partition, vcpu }) = core.assignment else { return };
     if asked & Doorbell::Stop as u32 != 0 {

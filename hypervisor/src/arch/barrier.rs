@@ -53,3 +53,11 @@ instruction!(
     yield_core,
     "yield"
 );
+
+/// ISR_EL1: physical interrupts that are pending for this core now; bit 7 is IRQ.
+pub fn pending_interrupts() -> u64 {
+    let value;
+    // SAFETY: reading it has no side effect.
+    unsafe { asm!("mrs {}, isr_el1", out(reg) value, options(nostack, preserves_flags)) };
+    value
+}

@@ -3,10 +3,12 @@
 
 use super::{DOORBELL, Gic, PRIORITY};
 use crate::arch::barrier;
+use crate::arch::sysreg::CNTHP_CVAL_EL2;
 use crate::core_local::Core;
 use crate::memory;
-use abi::IntId;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use aarch64_cpu::registers::CNTHP_CTL_EL2;
+use abi::{IntId, machine};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use manifest::Board;
 use tock_registers::interfaces::{Readable, Writeable};
 use tock_registers::register_structs;
@@ -73,7 +75,9 @@ const GICC_ON: u32 = 3 | 1 << 9 | 1 << 10;
 static GICD: AtomicUsize = AtomicUsize::new(0);
 static GICC: AtomicUsize = AtomicUsize::new(0);
 static GICH: AtomicUsize = AtomicUsize::new(0);
+static GICV: AtomicUsize = AtomicUsize::new(0);
 static LIST_REGISTERS: AtomicUsize = AtomicUsize::new(0);
+static LOSES_LEVELS: AtomicBool = AtomicBool::new(false);
 
 fn distributor() -> &'static Distributor {
     // SAFETY: init_distributor mapped the block there as device memory before anyone calls this.
@@ -90,6 +94,36 @@ fn virtual_interface() -> &'static VirtualInterface {
     unsafe { &*(GICH.load(Ordering::Relaxed) as *const VirtualInterface) }
 }
 
+/// Whether this GIC forgets an interrupt line that is still high when a list register's end of interrupt deactivates
+/// it: the architecture makes it pending again (IHI 0048, 3.2.4), QEMU's model only when something else touches the
+/// distributor. Tried out with EL2's own timer and the virtual CPU interface, on the boot core, before any guest.
+fn loses_levels(gicv: &CpuInterface) -> bool {
+    const TIMER: u32 = machine::HYPERVISOR_TIMER.number();
+    let (gicd, gicc, gich) = (distributor(), interface(), virtual_interface());
+    CNTHP_CVAL_EL2.set(0);
+    CNTHP_CTL_EL2.set(1);
+    gicd.isenabler[0].set(1 << TIMER);
+    barrier::dsb_sy();
+    let mut is_lost = false;
+    if gicc.iar.get() & 0x3ff == TIMER {
+        gicc.eoir.set(TIMER);
+        // Pending, hardware, priority 0.
+        gich.lr[0].set(1 << 31 | 1 << 28 | TIMER << 10 | TIMER);
+        gicv.pmr.set(0xf8);
+        gicv.ctlr.set(1);
+        gicv.eoir.set(gicv.iar.get());
+        barrier::dsb_sy();
+        barrier::isb();
+        is_lost = barrier::pending_interrupts() & 1 << 7 == 0;
+    }
+    CNTHP_CTL_EL2.set(0);
+    gicd.icenabler[0].set(1 << TIMER);
+    gicd.icactiver[0].set(1 << TIMER);
+    gicd.icpendr[0].set(1 << TIMER);
+    gicv.ctlr.set(0);
+    is_lost
+}
+
 /// GICv2.
 pub struct V2;
 
@@ -101,6 +135,7 @@ impl Gic for V2 {
         GICD.store(memory::map_device(facts.gicd, 0x1000), Ordering::Relaxed);
         GICC.store(memory::map_device(facts.gicc, 0x2000), Ordering::Relaxed);
         GICH.store(memory::map_device(facts.gich, 0x1000), Ordering::Relaxed);
+        GICV.store(memory::map_device(facts.gicv, 0x2000), Ordering::Relaxed);
         let gicd = distributor();
         gicd.ctlr.set(0);
         let words = (gicd.typer.get() as usize & 0x1f) + 1;
@@ -132,6 +167,16 @@ impl Gic for V2 {
         gicc.ctlr.set(GICC_ON);
         LIST_REGISTERS.store((virtual_interface().vtr.get() as usize & 0x3f) + 1, Ordering::Relaxed);
         Self::reset_vcpu();
+        if let Some(gicv) = Some(GICV.load(Ordering::Relaxed)).filter(|address| *address != 0) {
+            // SAFETY: init_distributor mapped the block there as device memory.
+            let gicv = unsafe { &*(gicv as *const CpuInterface) };
+            LOSES_LEVELS.fetch_or(loses_levels(gicv), Ordering::Relaxed);
+            Self::reset_vcpu();
+        }
+    }
+
+    fn needs_nudges() -> bool {
+        LOSES_LEVELS.load(Ordering::Relaxed)
     }
 
     #[inline(always)]
