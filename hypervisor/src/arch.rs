@@ -27,6 +27,7 @@ global_asm!(
     HANDOFF = sym crate::boot::HANDOFF,
 );
 global_asm!(include_str!("arch/vectors.s"));
+global_asm!(include_str!("arch/memory.s"));
 
 /// Halts this core for good.
 pub fn halt() -> ! {

@@ -7,7 +7,7 @@ use crate::console;
 use crate::core_local::{self, Assignment, Core, Doorbell};
 use crate::exit::power;
 use crate::firmware::{self, DeviceTree};
-use crate::gic::{self, Gic, V2, V3};
+use crate::gic::{self, V2, V3};
 use crate::interrupt;
 use crate::memory;
 use crate::partition;
@@ -70,10 +70,7 @@ extern "C" fn boot_primary(device_tree: u64, load: u64) -> ! {
         refuse!("{missing}");
     }
     memory::open_pool(system.pool);
-    match version {
-        Version::V2 => start_all::<V2>(board, system, bundle, &tree),
-        Version::V3 => start_all::<V3>(board, system, bundle, &tree),
-    }
+    start_all(board, system, bundle, &tree, version)
 }
 
 fn find_tree(board: &'static Board, x0: Pa) -> DeviceTree {
@@ -124,26 +121,35 @@ fn check_overlaps(system: &System, bundle: &[u8], tree: &DeviceTree) {
     }
 }
 
-fn start_all<G: Gic>(board: &'static Board, system: &'static System, bundle: &'static [u8], tree: &DeviceTree) -> ! {
-    VBAR_EL2.set(guest::vectors(G::VERSION));
+fn start_all(
+    board: &'static Board,
+    system: &'static System,
+    bundle: &'static [u8],
+    tree: &DeviceTree,
+    version: Version,
+) -> ! {
+    VBAR_EL2.set(guest::vectors(version));
     interrupt::set_maintenance_intid(board.gic.maintenance);
-    G::init_distributor(board);
+    gic::init_distributor(board);
     let pa_range = ID_AA64MMFR0_EL1.get() & 0xf;
-    partition::create_all(system, bundle, board, G::VERSION, pa_range);
+    partition::create_all(system, bundle, board, version, pa_range);
     if board.core_start == CoreStart::PsciSmc {
         power::find_workarounds();
     }
-    let boot_core = start_cores::<G>(board, system, tree);
+    let boot_core = start_cores(board, system, tree);
     memory::drop_identity_map();
     memory::freeze();
-    describe::<G>(board, system);
-    console::start::<G>(system, board);
+    describe(board, system, version);
+    console::start(system, board);
     for partition in partition::all() {
         if let Some(core) = partition.core(VcpuId::new(0)) {
             core.ask(Doorbell::Start, gic::ring);
         }
     }
-    vcpu::leave::<G>(boot_core)
+    match version {
+        Version::V2 => vcpu::leave::<V2>(boot_core),
+        Version::V3 => vcpu::leave::<V3>(boot_core),
+    }
 }
 
 /// Who runs on core `n`.
@@ -155,7 +161,7 @@ fn assignment(system: &System, n: CoreId) -> Option<Assignment> {
 }
 
 /// Starts every core that a partition owns, one after the other. Returns the boot core.
-fn start_cores<G: Gic>(board: &'static Board, system: &'static System, tree: &DeviceTree) -> &'static Core {
+fn start_cores(board: &'static Board, system: &'static System, tree: &DeviceTree) -> &'static Core {
     let own = MPIDR_EL1.get() & AFFINITY;
     let mut boot_core = None;
     let mut others = heapless::Vec::<(&'static Core, Option<Pa>), { abi::MAX_CORES }>::new();
@@ -181,7 +187,7 @@ fn start_cores<G: Gic>(board: &'static Board, system: &'static System, tree: &De
         )
     };
     guest::set_core_pointer(core::ptr::from_ref(boot_core) as usize);
-    G::init_core(boot_core, board.gic.maintenance);
+    gic::init_core(boot_core, board.gic.maintenance);
     for (core, release) in others {
         start_core(board, core, release);
     }
@@ -221,32 +227,27 @@ fn start_core(board: &Board, core: &'static Core, release: Option<Pa>) {
 /// A further core arrives from entry.s on its own stack, TPIDR_EL2 set.
 #[unsafe(no_mangle)]
 extern "C" fn boot_secondary() -> ! {
+    VBAR_EL2.set(guest::vectors(gic::version()));
+    gic::init_core(core_local::this(), BULKHEAD_BOARD.gic.maintenance);
+    cache::invalidate_instructions();
+    IS_STARTED.store(true, Ordering::Release);
     match gic::version() {
-        Version::V2 => secondary_core::<V2>(),
-        Version::V3 => secondary_core::<V3>(),
+        Version::V2 => vcpu::idle::<V2>(),
+        Version::V3 => vcpu::idle::<V3>(),
     }
 }
 
-fn secondary_core<G: Gic>() -> ! {
-    VBAR_EL2.set(guest::vectors(G::VERSION));
-    G::init_core(core_local::this(), BULKHEAD_BOARD.gic.maintenance);
-    cache::invalidate_instructions();
-    IS_STARTED.store(true, Ordering::Release);
-    vcpu::idle::<G>()
-}
-
 /// The boot log: what was found, and who owns what.
-fn describe<G: Gic>(board: &Board, system: &System) {
+fn describe(board: &Board, system: &System, version: Version) {
     log::info!(
-        "Bulkhead {} on {}: {} cores, {} RAM, GIC{:?}, image at {}",
+        "Bulkhead {} on {}: {} cores, {} RAM, GIC{version:?}, image at {}",
         env!("CARGO_PKG_VERSION"),
         board.name,
         system.machine.cores,
         ByteSize(system.machine.memory),
-        G::VERSION,
         memory::image(),
     );
-    if G::needs_nudges() {
+    if gic::needs_nudges() {
         log::info!("this GIC loses a line that stays high at end of interrupt (QEMU's GICv2 does): EL2 nudges it");
     }
     log::info!("EL2: frame pool {}, {} used", system.pool, ByteSize(memory::pool_used()));

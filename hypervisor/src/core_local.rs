@@ -8,6 +8,9 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use psci::{Power, PowerState};
 use spin::Once;
 
+/// vCPUs that GICv2 can tell apart as senders of an SGI.
+pub const SGI_SENDERS: usize = 8;
+
 /// The state of one core. Written by its own core, except where a field says otherwise.
 #[repr(C)]
 pub struct Core {
@@ -18,8 +21,8 @@ pub struct Core {
     /// List-register words for this vCPU's SGIs and PPIs, ready to write; 0 while not deliverable. Written under the
     /// partition's vGIC lock by any of its cores.
     pub templates: [AtomicU64; 32],
-    /// SGIs that sibling vCPUs have sent and this core has not taken yet, one bit each.
-    pub sgis: AtomicU32,
+    /// SGIs that sibling vCPUs have sent and this core has not taken yet: a bit each, on GICv2 a word for each sender.
+    pub sgis: [AtomicU32; SGI_SENDERS],
     /// What other cores want of this one: [`Doorbell`] bits.
     doorbells: AtomicU32,
     /// Exits by reason.
@@ -74,7 +77,7 @@ impl Core {
             emergency_top: stack.1,
             stack_top: stack.0,
             templates: [const { AtomicU64::new(0) }; 32],
-            sgis: AtomicU32::new(0),
+            sgis: [const { AtomicU32::new(0) }; SGI_SENDERS],
             doorbells: AtomicU32::new(0),
             counters: Counters::default(),
             assignment,

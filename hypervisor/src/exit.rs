@@ -54,32 +54,64 @@ extern "C" fn exit_serror_v2(frame: &mut GuestFrame) {
     serror::<V2>(frame);
 }
 
+/// ESR_EL2.ISS.
+const ISS: u32 = 0x1ff_ffff;
 const CLASS_HVC: u64 = 0x16;
 const CLASS_SYSTEM_REGISTER: u64 = 0x18;
 const CLASS_DATA_ABORT: u64 = 0x24;
 
+/// Tells the hot classes apart. Each is a function of its own that concludes its exit, so that none pays for the
+/// registers that another needs.
 #[inline(always)]
 fn synchronous<G: Gic>(frame: &mut GuestFrame) {
     let esr = ESR_EL2.get();
     let core = core_local::this();
-    let verdict = match esr >> 26 {
+    match esr >> 26 {
         CLASS_HVC => {
             core.counters.hvc.count();
-            power::call::<G>(core, frame)
+            if !power::is_version_call(frame) {
+                hypercall::<G>(core, frame, esr);
+            }
         }
-        CLASS_SYSTEM_REGISTER => {
-            core.counters.sysreg.count();
-            register::access::<G>(core, frame, trap::SystemRegister::new(esr as u32 & 0x1ff_ffff))
-        }
-        CLASS_DATA_ABORT => data_abort::<G>(core, frame, Abort::new(esr as u32 & 0x1ff_ffff)),
+        CLASS_SYSTEM_REGISTER => system_register::<G>(core, frame, esr),
+        CLASS_DATA_ABORT => data_abort::<G>(core, frame, esr),
         _ => rare::<G>(core, frame, esr),
-    };
+    }
+}
+
+#[inline(always)]
+fn conclude<G: Gic>(core: &'static Core, frame: &mut GuestFrame, esr: u64, verdict: Verdict) {
     match verdict {
         Verdict::Resume => {}
         Verdict::Skip => skip(esr),
         Verdict::Inject(injection) => inject::<G>(core, frame, injection),
         Verdict::Stop(cause) => stop::<G>(core, frame, cause),
     }
+}
+
+#[inline(never)]
+fn hypercall<G: Gic>(core: &'static Core, frame: &mut GuestFrame, esr: u64) {
+    let verdict = power::call::<G>(core, frame);
+    conclude::<G>(core, frame, esr, verdict);
+}
+
+#[inline(never)]
+fn system_register<G: Gic>(core: &'static Core, frame: &mut GuestFrame, esr: u64) {
+    core.counters.sysreg.count();
+    let verdict = register::access::<G>(core, frame, trap::SystemRegister::new(esr as u32 & ISS));
+    conclude::<G>(core, frame, esr, verdict);
+}
+
+#[inline(never)]
+fn data_abort<G: Gic>(core: &'static Core, frame: &mut GuestFrame, esr: u64) {
+    let abort = Abort::new(esr as u32 & ISS);
+    let verdict = if abort.is_on_table_walk() {
+        core.counters.aborts.count();
+        Verdict::Inject(Injection::DataAbort(abort))
+    } else {
+        faulting_ipa(abort).map_or(Verdict::Resume, |ipa| device::access::<G>(core, frame, abort, ipa))
+    };
+    conclude::<G>(core, frame, esr, verdict);
 }
 
 #[inline(always)]
@@ -94,16 +126,6 @@ fn skip(esr: u64) {
     let (pc, spsr) = trap::skip(ELR_EL2.get(), spsr, trap::is_32_bit_instruction(esr));
     ELR_EL2.set(pc);
     SPSR_EL2.set(spsr);
-}
-
-#[inline(always)]
-fn data_abort<G: Gic>(core: &'static Core, frame: &mut GuestFrame, abort: Abort) -> Verdict {
-    if abort.is_on_table_walk() {
-        core.counters.aborts.count();
-        return Verdict::Inject(Injection::DataAbort(abort));
-    }
-    let Some(ipa) = faulting_ipa(abort) else { return Verdict::Resume };
-    device::access::<G>(core, frame, abort, ipa)
 }
 
 /// The IPA of a stage-2 fault that is not on a table walk. HPFAR_EL2 is not valid for permission faults, nor, on a
@@ -121,13 +143,13 @@ fn faulting_ipa(abort: Abort) -> Option<Ipa> {
 }
 
 #[inline(never)]
-fn rare<G: Gic>(core: &'static Core, frame: &mut GuestFrame, esr: u64) -> Verdict {
-    match Exit::decode(esr) {
+fn rare<G: Gic>(core: &'static Core, frame: &mut GuestFrame, esr: u64) {
+    let verdict = match Exit::decode(esr) {
         Exit::Smc { .. } => {
             core.counters.smc.count();
             // ELR points at the SMC, unlike after HVC; the call may stop the partition, so skip first.
             skip(esr);
-            power::call::<G>(core, frame)
+            if power::is_version_call(frame) { Verdict::Resume } else { power::call::<G>(core, frame) }
         }
         Exit::InstructionAbort(abort) => {
             core.counters.aborts.count();
@@ -147,7 +169,8 @@ fn rare<G: Gic>(core: &'static Core, frame: &mut GuestFrame, esr: u64) -> Verdic
             core.counters.other.count();
             Verdict::Inject(Injection::Undefined)
         }
-    }
+    };
+    conclude::<G>(core, frame, esr, verdict);
 }
 
 #[inline(never)]

@@ -9,6 +9,7 @@ use addr::{BLOCK_2M, Pa, Region};
 use core::fmt;
 use fdt::Fdt;
 use fdt::node::FdtNode;
+use heapless::Vec;
 use manifest::{Board, System};
 use vgic::Version;
 
@@ -52,12 +53,26 @@ impl fmt::Display for BoardError<'_> {
     }
 }
 
-/// The firmware's device tree.
+/// The firmware's device tree, and what EL2 asks of it, collected in one walk: the tree is flat, so each question
+/// alone would read all of it again.
 pub struct DeviceTree {
     fdt: Fdt<'static>,
     /// Where it lies.
     pub region: Region<Pa>,
+    memory: Vec<Region<Pa>, MAX_RAM>,
+    cpus: Vec<Cpu, { abi::MAX_CORES }>,
+    gics: Vec<(Version, Pa), 4>,
 }
+
+/// MPIDR affinity and, for a spin table, the release address of a core.
+type Cpu = (u64, Option<Pa>);
+/// Most RAM ranges that a tree may name.
+const MAX_RAM: usize = 16;
+/// What trees call interrupt controllers: reading `compatible` of every node would double the walk.
+const GIC_NAMES: [&str; 3] = ["interrupt-controller", "intc", "gic"];
+/// `compatible` of GICs by version.
+const GICS: [(Version, &[&str]); 2] =
+    [(Version::V3, &["arm,gic-v3"]), (Version::V2, &["arm,cortex-a15-gic", "arm,gic-400"])];
 
 impl DeviceTree {
     /// Maps and checks the tree at `pa`.
@@ -74,7 +89,32 @@ impl DeviceTree {
         let size = u64::from(word(4).ok_or_else(refused)?);
         let region = Region::new(pa, size).filter(|_| size <= BLOCK_2M).ok_or_else(refused)?;
         let fdt = Fdt::new(memory::map_device_tree(pa, size)).map_err(|_| refused())?;
-        Ok(Self { fdt, region })
+        let mut tree = Self { fdt, region, memory: Vec::new(), cpus: Vec::new(), gics: Vec::new() };
+        tree.collect();
+        Ok(tree)
+    }
+
+    /// Walks the root's children once.
+    fn collect(&mut self) {
+        let Self { fdt, memory, cpus, gics, .. } = self;
+        let Some(root) = fdt.find_node("/") else { return };
+        for node in root.children() {
+            match node.name.split('@').next() {
+                Some("memory") => {
+                    let banks = node.reg().into_iter().flatten();
+                    memory.extend(banks.filter_map(|bank| {
+                        Region::new(Pa::new(bank.starting_address as u64), bank.size.unwrap_or(0) as u64)
+                    }));
+                }
+                Some("cpus") => cpus.extend(node.children().filter_map(cpu)),
+                Some("soc") => {
+                    let is_gic = |child: &FdtNode<'_, '_>| GIC_NAMES.iter().any(|name| child.name.starts_with(name));
+                    node.children().filter(is_gic).for_each(|child| note_gic(gics, child, Some(node)));
+                }
+                Some(name) if GIC_NAMES.contains(&name) => note_gic(gics, node, None),
+                _ => {}
+            }
+        }
     }
 
     /// Refuses a board of another kind.
@@ -86,53 +126,45 @@ impl DeviceTree {
         Err(BoardError::WrongBoard { expected: board, found: root.compatible().first() })
     }
 
-    /// The PL011 that `/chosen` names as console, on whatever board this is.
+    /// The PL011 that `/chosen` names as console, or else the first one, on whatever board this is.
     pub fn console(&self) -> Option<Pa> {
-        let node = self.fdt.chosen().stdout()?;
-        if !node.compatible()?.all().any(|name| name == "arm,pl011") {
-            return None;
+        let is_pl011 =
+            |node: &FdtNode<'_, '_>| node.compatible().is_some_and(|c| c.all().any(|name| name == "arm,pl011"));
+        let chosen = self.fdt.chosen().stdout().filter(is_pl011);
+        let node = chosen.or_else(|| self.fdt.all_nodes().find(is_pl011))?;
+        let address = number(node.property("reg")?.value.get(..4)?);
+        // On a bus with one address cell the address is the bus's; a root child has two cells, the upper one first.
+        if let Some(pa) = self.fdt.find_node("/soc").and_then(|bus| through_ranges(bus, address)) {
+            return Some(Pa::new(pa));
         }
-        let bus_address = node.reg()?.next()?.starting_address as u64;
-        // One bus with `ranges` above it at most: what boards with a PL011 have.
-        for bus in self.fdt.find_node("/soc") {
-            if let Some(pa) = through_ranges(bus, bus_address) {
-                return Some(Pa::new(pa));
-            }
-        }
-        Some(Pa::new(bus_address))
+        Some(Pa::new(node.reg()?.next()?.starting_address as u64))
     }
 
     /// Which GIC the board has; its distributor must be where the board's facts say.
     pub fn gic(&self, board: &Board) -> Result<Version, BoardError<'static>> {
-        let candidates = [
-            (Version::V3, board.gic.v3.map(|g| g.gicd), &["arm,gic-v3"] as &[&str]),
-            (Version::V2, board.gic.v2.map(|g| g.gicd), &["arm,cortex-a15-gic", "arm,gic-400"]),
-        ];
-        for (version, expected, names) in candidates {
-            let Some((expected, node)) = expected.zip(self.fdt.find_compatible(names)) else { continue };
-            let address = node.reg().and_then(|mut reg| reg.next()).map(|r| r.starting_address as u64);
-            let bus = self.fdt.find_node("/soc");
-            let on_bus = address.and_then(|a| through_ranges(bus?, a));
-            if address != Some(expected.as_u64()) && on_bus != Some(expected.as_u64()) {
-                return Err(BoardError::GicElsewhere { version, expected });
+        for &(version, found) in &self.gics {
+            let expected = match version {
+                Version::V2 => board.gic.v2.map(|gic| gic.gicd),
+                Version::V3 => board.gic.v3.map(|gic| gic.gicd),
+            };
+            match expected {
+                Some(expected) if expected == found => return Ok(version),
+                Some(expected) => return Err(BoardError::GicElsewhere { version, expected }),
+                None => {}
             }
-            return Ok(version);
         }
         Err(BoardError::Gic)
     }
 
-    /// MPIDR affinity and, for a spin table, the release address of core `n`.
-    pub fn core(&self, n: u16) -> Option<(u64, Option<Pa>)> {
-        let cpu = self.fdt.cpus().nth(usize::from(n))?;
-        let release = cpu.property("cpu-release-addr").and_then(|p| p.value.try_into().ok().map(u64::from_be_bytes));
-        Some((cpu.ids().first() as u64, release.map(Pa::new)))
+    /// Core `n`, in the tree's order.
+    pub fn core(&self, n: u16) -> Option<Cpu> {
+        self.cpus.get(usize::from(n)).copied()
     }
 
     /// Refuses a board with fewer cores or less RAM than the system was placed for.
     pub fn check_resources<'a>(&self, system: &'a System) -> Result<(), BoardError<'a>> {
-        let found = self.fdt.cpus().count();
-        if found < usize::from(system.machine.cores) {
-            return Err(BoardError::Cores { expected: system.machine.cores, found });
+        if self.cpus.len() < usize::from(system.machine.cores) {
+            return Err(BoardError::Cores { expected: system.machine.cores, found: self.cpus.len() });
         }
         self.check_ram("EL2's frame pool", system.pool)?;
         for partition in &system.partitions {
@@ -144,13 +176,40 @@ impl DeviceTree {
     }
 
     fn check_ram<'a>(&self, what: &'a str, region: Region<Pa>) -> Result<(), BoardError<'a>> {
-        let memory = self.fdt.memory();
-        let covered = memory.regions().any(|ram| {
-            let start = Pa::new(ram.starting_address as u64);
-            Region::new(start, ram.size.unwrap_or(0) as u64).is_some_and(|ram| ram.covers(&region))
-        });
-        if covered { Ok(()) } else { Err(BoardError::Memory { what, region }) }
+        if self.memory.iter().any(|ram| ram.covers(&region)) {
+            return Ok(());
+        }
+        Err(BoardError::Memory { what, region })
     }
+}
+
+/// A `/cpus/cpu@` node.
+fn cpu(node: FdtNode<'_, '_>) -> Option<Cpu> {
+    if !node.name.starts_with("cpu@") {
+        return None;
+    }
+    let release = node.property("cpu-release-addr").map(|p| Pa::new(number(p.value)));
+    Some((number(node.property("reg")?.value), release))
+}
+
+/// Notes a node that is an interrupt controller; `bus` is its parent when that is not the root.
+fn note_gic(gics: &mut Vec<(Version, Pa), 4>, node: FdtNode<'_, '_>, bus: Option<FdtNode<'_, '_>>) {
+    let Some(compatible) = node.compatible() else { return };
+    for (version, names) in GICS {
+        if !compatible.all().any(|name| names.contains(&name)) {
+            continue;
+        }
+        let Some(reg) = node.reg().and_then(|mut reg| reg.next()) else { return };
+        let address = reg.starting_address as u64;
+        let found = bus.and_then(|bus| through_ranges(bus, address)).unwrap_or(address);
+        // More controllers than a board can have are ignored: the first that fits the facts wins.
+        let _ = gics.push((version, Pa::new(found)));
+    }
+}
+
+/// A big-endian number of up to eight bytes.
+fn number(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0, |n, byte| n << 8 | u64::from(*byte))
 }
 
 /// `address` on the bus of `node` as the processor sees it: one entry of its `ranges` (Devicetree specification
@@ -165,7 +224,6 @@ fn through_ranges(node: FdtNode<'_, '_>, address: u64) -> Option<u64> {
             continue;
         }
         for range in ranges.chunks_exact(entry) {
-            let number = |bytes: &[u8]| bytes.iter().fold(0u64, |n, b| n << 8 | u64::from(*b));
             let (child, rest) = range.split_at(child_cells * 4);
             let (parent, size) = rest.split_at(parent_cells * 4);
             if let Some(offset) = address.checked_sub(number(child)).filter(|o| *o < number(size)) {

@@ -69,6 +69,8 @@ pub trait Gic: 'static {
     fn set_enabled(core: &'static Core, intid: IntId, enabled: bool);
     /// Forgets that a private interrupt of this core, or an SPI, was pending or active.
     fn forget(core: &'static Core, intid: IntId);
+    /// This core's pending private interrupts, a bit each.
+    fn pending_private(core: &'static Core) -> u32;
     /// Sends an SPI to `core`.
     fn route(core: &'static Core, intid: IntId);
     /// Makes an SPI level-sensitive (false: edge).
@@ -87,10 +89,35 @@ pub fn version() -> Version {
     if FOUND.load(Ordering::Relaxed) == 2 { Version::V2 } else { Version::V3 }
 }
 
-/// Rings `core`, whichever GIC the board has.
+/// Calls a function of [`Gic`] of whichever version the board has: for everything off the exit path.
+macro_rules! of_board {
+    ($name:ident($($argument:expr),*)) => {
+        match version() {
+            Version::V2 => V2::$name($($argument),*),
+            Version::V3 => V3::$name($($argument),*),
+        }
+    };
+}
+
+/// [`Gic::ring`].
 pub fn ring(core: &'static Core) {
-    match version() {
-        Version::V2 => V2::ring(core),
-        Version::V3 => V3::ring(core),
-    }
+    of_board!(ring(core));
+}
+/// [`Gic::init_distributor`].
+pub fn init_distributor(board: &Board) {
+    of_board!(init_distributor(board));
+}
+/// [`Gic::init_core`].
+pub fn init_core(core: &'static Core, maintenance: IntId) {
+    of_board!(init_core(core, maintenance));
+}
+/// [`Gic::needs_nudges`].
+pub fn needs_nudges() -> bool {
+    of_board!(needs_nudges())
+}
+/// Gives an SPI of EL2's own to `core`: level-sensitive and enabled.
+pub fn own_spi(core: &'static Core, intid: IntId) {
+    of_board!(route(core, intid));
+    of_board!(set_level_sensitive(intid, true));
+    of_board!(set_enabled(core, intid, true));
 }

@@ -5,13 +5,13 @@
 //! the change, the model back into list registers.
 
 use crate::console;
-use crate::core_local::{self, Assignment, Core, Doorbell};
+use crate::core_local::{self, Assignment, Core, Doorbell, SGI_SENDERS};
 use crate::gic::{self, DOORBELL, Gic, MAX_LIST_REGISTERS, V2, V3};
 use crate::partition::Partition;
 use abi::{IntId, VcpuId, machine};
 use core::sync::atomic::{AtomicU32, Ordering};
 use psci::PowerState;
-use vgic::{Effects, ListRegister, ListRegisters, Vgic};
+use vgic::{Effects, ListRegister, ListRegisters, SgiTargets, Version, Vgic};
 
 /// First INTID that is not an interrupt: 1020 to 1023, spurious among them.
 const SPECIAL: u32 = 1020;
@@ -108,7 +108,7 @@ fn guest_interrupt<G: Gic>(core: &'static Core, acknowledged: u32, intid: IntId,
         }
         Some(Assignment { partition, vcpu }) if !intid.is_private() => {
             // Its vCPU is off: the model keeps it.
-            partition.vgic.lock().forwarded(vcpu, intid, &mut Edge::<G>::new(partition, core));
+            partition.vgic.lock().forwarded(vcpu, intid, &mut Edge::<G>::new(partition, core) as &mut dyn Effects);
         }
         Some(_) => G::deactivate(acknowledged),
         None => {
@@ -118,40 +118,64 @@ fn guest_interrupt<G: Gic>(core: &'static Core, acknowledged: u32, intid: IntId,
     }
 }
 
-/// SGIs that siblings left in this core's word.
+/// SGIs that siblings left in this core's words.
 fn take_sgis<G: Gic>(core: &'static Core) {
-    let mut sgis = core.sgis.swap(0, Ordering::AcqRel);
-    let is_running = core.power.state() == PowerState::On;
-    while sgis != 0 {
-        let intid = sgis.trailing_zeros();
-        sgis &= sgis - 1;
-        let intid = IntId::new(intid);
-        if !is_running || !inject_sgi::<G>(core, intid) {
-            pend_sgi::<G>(core, intid);
+    for (source, word) in (0..).zip(&core.sgis).take(sgi_senders::<G>()) {
+        if word.load(Ordering::Relaxed) == 0 {
+            continue;
+        }
+        let mut sgis = word.swap(0, Ordering::AcqRel);
+        let is_running = core.power.state() == PowerState::On;
+        while sgis != 0 {
+            let intid = IntId::new(sgis.trailing_zeros());
+            sgis &= sgis - 1;
+            if !is_running || !inject_sgi::<G>(core, intid, VcpuId::new(source)) {
+                pend_sgi::<G>(core, intid, VcpuId::new(source));
+            }
         }
     }
 }
 
+/// GICv2 tells the receiver who sent an SGI, so each sender has a word of its own; on GICv3 all share the first.
+const fn sgi_senders<G: Gic>() -> usize {
+    match G::VERSION {
+        Version::V2 => SGI_SENDERS,
+        Version::V3 => 1,
+    }
+}
+
 #[cold]
-fn pend_sgi<G: Gic>(core: &'static Core, intid: IntId) {
+fn pend_sgi<G: Gic>(core: &'static Core, intid: IntId, source: VcpuId) {
     let Some(Assignment { partition, vcpu }) = core.assignment else { return };
     if core.power.state() == PowerState::On {
-        with_vgic::<G, _>(core, |vgic, vcpu, edge| vgic.make_pending(vcpu, intid, vcpu, edge));
+        with_vgic::<G, _>(core, |vgic, vcpu, edge| vgic.make_pending(vcpu, intid, source, edge));
     } else {
         // The vCPU is off: the model keeps it, list registers are filled when it starts.
-        partition.vgic.lock().make_pending(vcpu, intid, vcpu, &mut Edge::<G>::new(partition, core));
+        partition.vgic.lock().make_pending(
+            vcpu,
+            intid,
+            source,
+            &mut Edge::<G>::new(partition, core) as &mut dyn Effects,
+        );
     }
 }
 
 /// Writes this core's template of `intid` to an empty list register. `false`: the model must decide.
 #[inline(always)]
-fn inject_sgi<G: Gic>(core: &'static Core, intid: IntId) -> bool {
-    let word = core.templates[intid.index() & 31].load(Ordering::Relaxed);
+fn inject_sgi<G: Gic>(core: &'static Core, intid: IntId, source: VcpuId) -> bool {
+    let mut word = core.templates[intid.index() & 31].load(Ordering::Relaxed);
+    if word == 0 {
+        return false;
+    }
+    if G::VERSION == Version::V2 {
+        // GICH_LR.CPUID.
+        word |= u64::from(source.number() & 7) << 10;
+    }
     let all = (1u32 << G::list_registers()) - 1;
     let empty = G::empty_list_registers() & all;
-    if word == 0 || empty != all {
+    if empty != all {
         // With something in a list register it might be this INTID, which must not stand in two.
-        return word != 0 && empty != 0 && inject_beside::<G>(word, empty, all);
+        return empty != 0 && inject_beside::<G>(word, empty, all);
     }
     G::set_list_register(0, word);
     true
@@ -172,22 +196,19 @@ fn inject_beside<G: Gic>(word: u64, empty: u32, all: u32) -> bool {
     true
 }
 
-/// Sends SGI `intid` from this core's vCPU to `targets` of its own partition.
+/// Sends an SGI from this core's vCPU to `targets`, all of its own partition.
 #[inline(always)]
-pub fn send_sgi<G: Gic>(
-    core: &'static Core,
-    partition: &'static Partition,
-    intid: IntId,
-    targets: impl Iterator<Item = VcpuId>,
-) {
+pub fn send_sgi<G: Gic>(core: &'static Core, partition: &'static Partition, from: VcpuId, targets: SgiTargets) {
     core.counters.sgi.count();
+    let intid = targets.intid;
+    let word = if G::VERSION == Version::V2 { from.index() % SGI_SENDERS } else { 0 };
     for vcpu in targets {
         let Some(target) = partition.core(vcpu) else { continue };
         if core::ptr::eq(target, core) {
-            if !inject_sgi::<G>(core, intid) {
-                pend_sgi::<G>(core, intid);
+            if !inject_sgi::<G>(core, intid, from) {
+                pend_sgi::<G>(core, intid, from);
             }
-        } else if target.sgis.fetch_or(1 << intid.number(), Ordering::AcqRel) == 0 {
+        } else if target.sgis[word].fetch_or(1 << intid.number(), Ordering::AcqRel) == 0 {
             crate::arch::barrier::dsb_ishst();
             G::ring(target);
         }
@@ -227,26 +248,48 @@ pub fn refill<G: Gic>(core: &'static Core) {
 /// Takes everything out of this core's list registers into the model, for a vCPU that stops.
 pub fn release<G: Gic>(core: &'static Core) {
     let Some(Assignment { partition, vcpu }) = core.assignment else { return };
-    let (registers, _) = read_list_registers::<G>();
+    let mut edge = Edge::<G>::new(partition, core);
     let mut vgic = partition.vgic.lock();
-    vgic.sync(vcpu, &registers, G::take_eoi_count(), &mut Edge::<G>::new(partition, core));
+    let mut registers = ListRegisters::new(G::list_registers());
+    fold::<G>(&mut vgic, vcpu, &mut registers, &mut edge);
+    vgic.power_off(vcpu, &mut edge as &mut dyn Effects);
 }
 
 /// Runs `change` on the model of this core's partition with this core's list registers folded in, and refills them.
-pub fn with_vgic<G: Gic, R>(
+/// The model is compiled once: it sees the edge as a trait object.
+#[inline(always)]
+pub fn with_vgic<G: Gic, R: Default>(
     core: &'static Core,
-    change: impl FnOnce(&mut Vgic<'static>, VcpuId, &mut Edge<G>) -> R,
-) -> R
-where
-    R: Default,
-{
+    change: impl FnOnce(&mut Vgic<'static>, VcpuId, &mut dyn Effects) -> R,
+) -> R {
     let Some(Assignment { partition, vcpu }) = core.assignment else { return R::default() };
     let mut edge = Edge::<G>::new(partition, core);
     let mut vgic = partition.vgic.lock();
-    let (mut registers, words) = read_list_registers::<G>();
-    vgic.sync(vcpu, &registers, G::take_eoi_count(), &mut edge);
+    let mut registers = ListRegisters::new(G::list_registers());
+    let words = fold::<G>(&mut vgic, vcpu, &mut registers, &mut edge);
     let result = change(&mut vgic, vcpu, &mut edge);
-    let maintenance = vgic.refill(vcpu, &mut registers);
+    unfold::<G>(&mut vgic, vcpu, &mut registers, &words);
+    result
+}
+
+/// The list registers' words, 0 for empty ones.
+type Words = [u64; MAX_LIST_REGISTERS];
+
+#[inline(never)]
+fn fold<G: Gic>(
+    vgic: &mut Vgic<'static>,
+    vcpu: VcpuId,
+    registers: &mut ListRegisters,
+    edge: &mut dyn Effects,
+) -> Words {
+    let words = read_list_registers::<G>(registers);
+    vgic.sync(vcpu, registers, G::take_eoi_count(), edge);
+    words
+}
+
+#[inline(never)]
+fn unfold<G: Gic>(vgic: &mut Vgic<'static>, vcpu: VcpuId, registers: &mut ListRegisters, words: &Words) {
+    let maintenance = vgic.refill(vcpu, registers);
     for (n, before) in words.iter().enumerate().take(registers.len()) {
         let word = G::encode(registers.get(n));
         if word != *before {
@@ -254,12 +297,9 @@ where
         }
     }
     G::set_maintenance(maintenance);
-    result
 }
 
-/// The list registers in use, in the model's form and the hardware's; empty ones are 0.
-fn read_list_registers<G: Gic>() -> (ListRegisters, [u64; MAX_LIST_REGISTERS]) {
-    let mut registers = ListRegisters::new(G::list_registers());
+fn read_list_registers<G: Gic>(registers: &mut ListRegisters) -> Words {
     let mut words = [0; MAX_LIST_REGISTERS];
     let empty = G::empty_list_registers();
     for (n, word) in words.iter_mut().enumerate().take(registers.len()) {
@@ -268,7 +308,7 @@ fn read_list_registers<G: Gic>() -> (ListRegisters, [u64; MAX_LIST_REGISTERS]) {
             registers.set(n, G::decode(*word));
         }
     }
-    (registers, words)
+    words
 }
 
 /// Carries the model's wishes to the hardware, for one partition, from one core.

@@ -45,7 +45,10 @@ struct Page([AtomicU64; 512]);
 static EARLY: [Page; EARLY_PAGES] = [const { Page([const { AtomicU64::new(0) }; 512]) }; EARLY_PAGES];
 /// Physical address of the image.
 static LOAD: AtomicU64 = AtomicU64::new(0);
-static POOL: Once<Region<Pa>> = Once::new();
+static POOL_START: AtomicU64 = AtomicU64::new(0);
+/// 0 until the pool is open.
+static POOL_BYTES: AtomicU64 = AtomicU64::new(0);
+static POOL_VA: AtomicU64 = AtomicU64::new(0);
 static FRAMES: SpinMutex<Frames> = SpinMutex::new(Frames { early: 0, heap: Heap::new(), is_frozen: false });
 static WINDOW_TABLE: Once<Pa> = Once::new();
 
@@ -81,14 +84,15 @@ fn root() -> Pa {
 }
 
 /// The virtual address of a frame of the image or the pool.
+#[inline(always)]
 fn frame_va(pa: Pa) -> usize {
-    let image = image();
-    if let Some(offset) = pa.offset_from(image.start()).filter(|_| image.contains(pa)) {
-        return (IMAGE_BASE + offset) as usize;
+    let in_image = pa.as_u64().wrapping_sub(LOAD.load(Ordering::Relaxed));
+    if in_image < &raw const __image_end as u64 - IMAGE_BASE {
+        return (IMAGE_BASE + in_image) as usize;
     }
-    let pool = POOL.get().expect("only frames of the image exist before the pool");
-    assert!(pool.contains(pa), "{pa} is no frame of EL2");
-    (congruent(POOL_BASE, pool.start()) + (pa.as_u64() - pool.start().as_u64())) as usize
+    let in_pool = pa.as_u64().wrapping_sub(POOL_START.load(Ordering::Relaxed));
+    assert!(in_pool < POOL_BYTES.load(Ordering::Relaxed), "{pa} is no frame of EL2");
+    (POOL_VA.load(Ordering::Relaxed) + in_pool) as usize
 }
 
 /// `base` plus the offset of `pa` in its GiB: blocks of 2 MiB then map blocks of 2 MiB.
@@ -112,6 +116,7 @@ impl TableMemory for Tables {
     }
 }
 
+#[inline(always)]
 fn entry(table: Pa, index: usize) -> &'static AtomicU64 {
     assert!(index < 1024, "at most two concatenated tables");
     let address = frame_va(table) + index * 8;
@@ -124,16 +129,17 @@ fn entry(table: Pa, index: usize) -> &'static AtomicU64 {
 pub fn allocate(bytes: u64, align: u64) -> Option<Pa> {
     let mut frames = FRAMES.lock();
     assert!(!frames.is_frozen, "EL2 allocates at boot only");
-    let Some(pool) = POOL.get() else {
+    if POOL_BYTES.load(Ordering::Relaxed) == 0 {
         let page = EARLY.get(frames.early)?;
         frames.early += 1;
         return Some(image_pa(ptr::from_ref(page) as usize));
-    };
+    }
     let layout = Layout::from_size_align(bytes as usize, align as usize).ok()?;
     let start = frames.heap.alloc(layout).ok()?;
     // SAFETY: the allocator hands out mapped pool memory of this size to one owner.
     unsafe { ptr::write_bytes(start.as_ptr(), 0, bytes as usize) };
-    Some(Pa::new(start.as_ptr() as u64 - congruent(POOL_BASE, pool.start()) + pool.start().as_u64()))
+    let in_pool = start.as_ptr() as u64 - POOL_VA.load(Ordering::Relaxed);
+    Some(Pa::new(POOL_START.load(Ordering::Relaxed) + in_pool))
 }
 
 /// Places `value` in the pool for ever.
@@ -224,7 +230,9 @@ pub fn open_pool(pool: Region<Pa>) {
     let start = congruent(POOL_BASE, pool.start()) as usize;
     // SAFETY: mapped for this purpose and, by the manifest's validation, owned by nobody else.
     unsafe { FRAMES.lock().heap.init(start, pool.size() as usize) };
-    POOL.call_once(|| pool);
+    POOL_START.store(pool.start().as_u64(), Ordering::Relaxed);
+    POOL_VA.store(start as u64, Ordering::Relaxed);
+    POOL_BYTES.store(pool.size(), Ordering::Relaxed);
     let window = allocate(PAGE_SIZE, PAGE_SIZE).unwrap_or_else(|| out_of_frames());
     Tables.write(root(), (WINDOW_BASE >> 30) as usize, window.as_u64() | 3);
     WINDOW_TABLE.call_once(|| window);

@@ -19,7 +19,7 @@ use manifest::{Board, System};
 use spin::{Once, mutex::SpinMutex};
 use stage2::{Attributes, Geometry};
 use tock_registers::interfaces::Readable;
-use vgic::{Bank, Version, Vgic};
+use vgic::{Bank, Effects, Version, Vgic};
 
 /// Where a partition is in its life.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -166,7 +166,7 @@ impl Partition {
             self.stop::<G>(core);
         }
         self.counter_offset.store(CNTPCT_EL0.get(), Ordering::Relaxed);
-        self.vgic.lock().reset(&mut Edge::<G>::new(self, core));
+        self.vgic.lock().reset(&mut Edge::<G>::new(self, core) as &mut dyn Effects);
         self.terminal.reset();
         self.state.store(State::Running as u32, Ordering::Release);
         core.power.reset(psci::PowerState::On);

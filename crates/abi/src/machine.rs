@@ -17,6 +17,10 @@ pub const GICC_SIZE: u64 = 0x2000;
 pub const GICR: Ipa = Ipa::new(0x080a_0000);
 /// Bytes of one redistributor: RD frame and SGI frame, 64 KiB each.
 pub const GICR_STRIDE: u64 = 0x2_0000;
+/// The two flash banks of QEMU's `virt`: here empty, they read as 0 and ignore writes. No code runs from them.
+pub const FLASH: Ipa = Ipa::new(0);
+/// Bytes of the flash banks.
+pub const FLASH_SIZE: u64 = 0x0800_0000;
 /// PL011 console.
 pub const UART: Ipa = Ipa::new(0x0900_0000);
 /// Bytes of the console's range.

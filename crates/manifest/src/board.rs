@@ -1,7 +1,8 @@
 //! A board's facts as data. The hypervisor library and the host tool read the same tables.
 
+use crate::{Machine, PayloadKind};
 use abi::IntId;
-use addr::Pa;
+use addr::{Pa, Region};
 
 /// What is known about a board before it is switched on. Checked against the firmware's device tree at boot.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +34,41 @@ pub struct Board {
     pub power_off: PowerOff,
     /// Devices that can be assigned to a partition by name.
     pub devices: &'static [Device],
+}
+
+/// Most cores that a GICv2 can serve: its target masks have 8 bits.
+pub const GICV2_CORES: u16 = 8;
+
+impl Board {
+    /// The machine unless a system file says otherwise.
+    pub fn default_machine(&self) -> Machine {
+        let memory = self.ram.iter().fold(0u64, |sum, (_, size)| sum.saturating_add(*size));
+        Machine { cores: self.cores, memory }
+    }
+
+    /// RAM banks of this board with `machine.memory` bytes: the last bank takes what the others leave.
+    pub fn ram_banks(&self, machine: Machine) -> impl Iterator<Item = Region<Pa>> + '_ {
+        let last = self.ram.len().saturating_sub(1);
+        let below = self.ram[..last].iter().fold(0u64, |sum, (_, size)| sum.saturating_add(*size));
+        self.ram.iter().enumerate().filter_map(move |(n, &(start, size))| {
+            let is_stretched = self.is_variable && n == last;
+            Region::new(start, if is_stretched { machine.memory.saturating_sub(below) } else { size })
+        })
+    }
+
+    /// The device trees that a partition needs: one per GIC version that the board may have with this many cores.
+    pub fn trees(&self, machine: Machine) -> impl Iterator<Item = PayloadKind> + use<> {
+        let v2 = self.gic.v2.is_some() && machine.cores <= GICV2_CORES;
+        let v3 = self.gic.v3.is_some();
+        v2.then_some(PayloadKind::DeviceTreeV2).into_iter().chain(v3.then_some(PayloadKind::DeviceTreeV3))
+    }
+}
+
+impl Device {
+    /// Its registers; `None` when the board's table is wrong.
+    pub fn region(&self) -> Option<Region<Pa>> {
+        Region::new(self.start, self.size)
+    }
 }
 
 /// A range with the name its owner is reported by.

@@ -8,12 +8,17 @@
 
 mod blob;
 mod board;
+mod mistake;
+mod pool;
 mod system;
 mod validate;
 
 pub use blob::{BlobError, decode, encode};
-pub use board::{Board, CoreStart, Device, Gic, GicV2, GicV3, NamedRegion, PowerOff};
+pub use board::{Board, CoreStart, Device, GICV2_CORES, Gic, GicV2, GicV3, NamedRegion, PowerOff};
+pub use mistake::{Mend, Mistake, Name, Owner, Problem};
+pub use pool::pool_size;
 pub use system::{
-    Bank, ConsoleMode, DeviceId, Machine, Partition, Payload, PayloadKind, System, WhenAllStopped,
+    Bank, ConsoleMode, DeviceId, MAX_BANKS, MAX_DEVICES, MAX_PAYLOADS, Machine, Partition, Payload, PayloadKind,
+    System, WhenAllStopped,
 };
-pub use validate::{Mistake, validate};
+pub use validate::{DEVICE_TREE_MAX, IPA_END, MEMORY_MIN, MIN_MACHINE_MEMORY, OWN_NAME, validate};

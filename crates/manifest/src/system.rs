@@ -2,6 +2,7 @@
 
 use abi::{CoreId, MAX_CORES, MAX_NAME, MAX_PARTITIONS};
 use addr::{Ipa, Pa, Region};
+use core::fmt;
 use heapless::{String, Vec};
 use serde::{Deserialize, Serialize};
 
@@ -123,4 +124,36 @@ pub enum PayloadKind {
     DeviceTreeV2,
     /// The device tree for a board with a GICv3. Loaded only there.
     DeviceTreeV3,
+}
+
+impl fmt::Display for PayloadKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Kernel => "kernel",
+            Self::Initrd => "initrd",
+            Self::DeviceTreeV2 => "device tree for GICv2",
+            Self::DeviceTreeV3 => "device tree for GICv3",
+        })
+    }
+}
+
+impl PayloadKind {
+    /// Whether it is one of the device trees, of which one is loaded.
+    pub const fn is_tree(self) -> bool {
+        matches!(self, Self::DeviceTreeV2 | Self::DeviceTreeV3)
+    }
+}
+
+impl Payload {
+    /// Guest RAM that it fills and zeroes; `None` when that is nothing or does not fit 64 bits.
+    pub fn destination(&self) -> Option<Region<Ipa>> {
+        Region::new(self.ipa, self.size.checked_add(self.zeroed)?)
+    }
+}
+
+impl Bank {
+    /// Where the guest sees it; `None` when the manifest lies.
+    pub fn guest(&self) -> Option<Region<Ipa>> {
+        Region::new(self.ipa, self.pa.size())
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! Every loop is bounded by the three levels of a walk or by the pages of the range; there is no recursion.
 
-use crate::geometry::{FIRST_LEVEL, LAST_LEVEL, OUTPUT_BITS, index_at, level_span};
+use crate::geometry::{ENTRIES, FIRST_LEVEL, LAST_LEVEL, OUTPUT_BITS, index_at, level_span};
 use crate::{Attributes, Geometry, MapError, UnmapError};
 use addr::{Address, PAGE_SIZE, Pa, Region};
 
@@ -138,9 +138,17 @@ pub fn map<A: Address>(
     while done < size {
         let (at, to) = (A::new(input.as_u64() + done), pa.as_u64() + done);
         let slot = slot_for(memory, root, geometry, at, to, size - done).ok_or(MapError::NoTable { input: at })?;
-        let kind = if slot.level == LAST_LEVEL { TABLE_OR_PAGE } else { BLOCK };
-        memory.write(slot.table, slot.index, to | attributes.bits() | kind);
-        done += level_span(slot.level);
+        let (kind, leaves) = if slot.level == LAST_LEVEL {
+            // The rest of this table at once: its walk is the same for each page.
+            (TABLE_OR_PAGE, ((size - done) / PAGE_SIZE).min((ENTRIES - slot.index) as u64))
+        } else {
+            (BLOCK, 1)
+        };
+        let span = level_span(slot.level);
+        for (index, n) in (slot.index..).zip(0..leaves) {
+            memory.write(slot.table, index, (to + n * span) | attributes.bits() | kind);
+        }
+        done += leaves * span;
     }
     Ok(())
 }

@@ -96,12 +96,11 @@ impl Abort {
     }
     /// Whether HPFAR_EL2 holds the page. Never so for a permission fault of the access itself: then the IPA must come
     /// from an address translation instruction.
+    #[inline(always)]
     pub const fn hpfar_is_valid(self) -> bool {
-        match self.fault() {
-            Fault::AddressSize { .. } | Fault::Translation { .. } | Fault::AccessFlag { .. } => true,
-            Fault::Permission { .. } => self.is_on_table_walk(),
-            _ => false,
-        }
+        // Address size, translation and access flag faults are the codes below 0x0c, permission faults follow.
+        let code = self.0 & 0x3f;
+        code < 0x0c || (code < 0x10 && self.is_on_table_walk())
     }
     /// The guest-physical address from HPFAR_EL2 (bits 43:4 are IPA\[51:12\]) and FAR_EL2. For an access on a table
     /// walk the offset in the page is not known: FAR_EL2 is the address that was being translated.

@@ -233,7 +233,7 @@ impl Vgic<'_> {
         }
     }
 
-    /// GICD_IROUTER or half of it: Aff3 [39:32], Aff2 to Aff0 [23:0]. No 1-of-N.
+    /// GICD_IROUTER or half of it: Aff3 39:32, Aff2 to Aff0 23:0. No 1-of-N.
     fn irouter(&self, at: usize, bytes: u8) -> u64 {
         let route = (at / 8).checked_sub(32).and_then(|spi| self.route.get(spi));
         let route = u64::from(route.copied().unwrap_or(0));

@@ -39,6 +39,19 @@ impl Vgic<'_> {
         }
     }
 
+    /// `vcpu`'s core leaves the guest (power-off, stop), after a `sync`: its own physical interrupts are deactivated, as
+    /// their devices are reset with the core, and what they made pending or active is forgotten. Everything else stays, as
+    /// in a redistributor; the list registers are not refilled until the vCPU starts again.
+    pub fn power_off(&mut self, vcpu: VcpuId, fx: &mut (impl Effects + ?Sized)) {
+        let Some(v) = self.index(vcpu) else { return };
+        let place = Place::Private(v);
+        self.give_up(place, u32::MAX, u32::MAX, fx);
+        let word = self.word_mut(place);
+        word.latch &= !word.forwarded;
+        word.active &= !word.forwarded;
+        self.unmark_software(place, fx);
+    }
+
     /// The line of an emulated device's SPI. An edge-triggered one becomes pending when it rises; a level-sensitive one
     /// is pending while it is high. Private and forwarded INTIDs have no such line.
     pub fn set_level(&mut self, intid: IntId, level: bool, fx: &mut (impl Effects + ?Sized)) {

@@ -18,6 +18,8 @@
 //! - An SPI has at most one holder, the vCPU whose list registers may have it. The others wait for that vCPU's `sync`,
 //!   which kicks the SPI's present target.
 //!
+//! While [`Maintenance::underflow`] is asked for, a template put into a list register may overtake what waits for one.
+//!
 //! # What a guest sees
 //!
 //! A GIC without security extensions, as on QEMU `virt`: 256 SPIs, two groups, everything group 0 at reset, five bits of

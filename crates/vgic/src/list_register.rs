@@ -1,4 +1,4 @@
-//! List registers: what the virtual CPU interface offers the guest (IHI 0069 ICH_LR<n>_EL2, IHI 0048 GICH_LR<n>).
+//! List registers: what the virtual CPU interface offers the guest (IHI 0069 `ICH_LR<n>_EL2`, IHI 0048 `GICH_LR<n>`).
 
 use abi::IntId;
 
@@ -64,7 +64,7 @@ impl ListRegister {
         source: 0,
     };
 
-    /// ICH_LR<n>_EL2: State [63:62], HW [61], Group [60], Priority [55:48], pINTID [44:32] or EOI [41], vINTID [31:0].
+    /// `ICH_LR<n>_EL2`: State 63:62, HW 61, Group 60, Priority 55:48, pINTID 44:32 or EOI 41, vINTID 31:0.
     pub const fn to_v3(self) -> u64 {
         let link = match self.hardware {
             Some(physical) => 1 << 61 | (physical.number() as u64 & 0x1fff) << 32,
@@ -91,8 +91,8 @@ impl ListRegister {
         }
     }
 
-    /// GICH_LR<n>: HW [31], Grp1 [30], State [29:28], Priority [27:23], PhysicalID [19:10] or EOI [19] and CPUID [12:10],
-    /// VirtualID [9:0].
+    /// `GICH_LR<n>`: HW 31, Grp1 30, State 29:28, Priority 27:23, PhysicalID 19:10 or EOI 19 and CPUID 12:10, VirtualID
+    /// 9:0.
     pub const fn to_v2(self) -> u32 {
         let link = match self.hardware {
             Some(physical) => 1 << 31 | (physical.number() & 0x3ff) << 10,

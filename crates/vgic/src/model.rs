@@ -285,6 +285,7 @@ impl<'a> Vgic<'a> {
     }
 
     /// Tells the edge the templates of those `bits` that have one.
+    #[inline(never)]
     pub(crate) fn publish(&self, place: Place, bits: u32, fx: &mut (impl Effects + ?Sized)) {
         let word = self.word(place);
         let ready = word.forwardable(self.groups()) & !word.software;
@@ -317,6 +318,7 @@ impl<'a> Vgic<'a> {
     }
 
     /// Kicks every vCPU that holds or would get one of `bits`, once.
+    #[inline(never)]
     pub(crate) fn kick_owners(&self, place: Place, bits: u32, fx: &mut (impl Effects + ?Sized)) {
         let mut vcpus = 0_u64;
         for owner in Bits(bits).filter_map(|n| self.owner(place, n)) {

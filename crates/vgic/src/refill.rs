@@ -10,7 +10,7 @@ use crate::word::Bits;
 use crate::{ListRegister, ListRegisters, Maintenance, State, Version, Vgic};
 use abi::{IntId, VcpuId};
 
-/// A candidate: priority [23:16], not active [15], INTID [13:1], pending [0]. Less is more urgent.
+/// A candidate: priority 23:16, not active 15, INTID 13:1, pending 0. Less is more urgent.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Candidate(u32);
 
@@ -92,6 +92,7 @@ impl Choice {
 impl Vgic<'_> {
     /// Moves what `vcpu` should see next into `registers`, replacing all of them, and tells what must raise the
     /// maintenance interrupt. Without a [`Vgic::sync`] before it changes nothing.
+    #[inline]
     pub fn refill(&mut self, vcpu: VcpuId, registers: &mut ListRegisters) -> Maintenance {
         let Some(bank) = self.banks.get_mut(vcpu.index()) else { return Maintenance::default() };
         if !bank.synced {
@@ -106,6 +107,7 @@ impl Vgic<'_> {
         self.choose(vcpu.index(), registers)
     }
 
+    #[inline(never)]
     fn choose(&mut self, v: usize, registers: &mut ListRegisters) -> Maintenance {
         let mut choice = Choice::new(registers.len());
         let word = &self.banks[v].word;

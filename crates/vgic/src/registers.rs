@@ -110,7 +110,7 @@ pub(crate) fn find(rows: &[Row], offset: u64, bytes: u8) -> Option<(Kind, usize)
     (row.sizes & bytes != 0).then(|| (row.kind, (offset - u64::from(row.first)) as usize))
 }
 
-/// GICD_PIDR4 to GICD_CIDR3 and their GICR twins: Arm's, as on QEMU `virt`. PIDR2 [7:4] is the architecture revision.
+/// GICD_PIDR4 to GICD_CIDR3 and their GICR twins: Arm's, as on QEMU `virt`. PIDR2 7:4 is the architecture revision.
 pub(crate) fn identification(offset: usize, first: u32, pidr0: u32, pidr2: u32) -> u32 {
     match offset / 4 {
         0 => first,

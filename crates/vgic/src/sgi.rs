@@ -37,8 +37,8 @@ impl Iterator for SgiTargets {
     }
 }
 
-/// Decodes ICC_SGI1R_EL1 (and ICC_SGI0R_EL1): Aff3 [55:48], RS [47:44], IRM [40], Aff2 [39:32], INTID [27:24], Aff1
-/// [23:16], TargetList [15:0]. IRM means everyone but the sender.
+/// Decodes ICC_SGI1R_EL1 (and ICC_SGI0R_EL1): Aff3 55:48, RS 47:44, IRM 40, Aff2 39:32, INTID 27:24, Aff1 23:16,
+/// TargetList 15:0. IRM means everyone but the sender.
 #[inline]
 pub const fn sgi_targets(value: u64, from: VcpuId, vcpus: u16) -> SgiTargets {
     let intid = value >> 24;
@@ -51,8 +51,8 @@ pub const fn sgi_targets(value: u64, from: VcpuId, vcpus: u16) -> SgiTargets {
     SgiTargets::new(intid, mask, vcpus)
 }
 
-/// Decodes GICD_SGIR: TargetListFilter [25:24] (0 the list, 1 everyone but the sender, 2 the sender), CPUTargetList
-/// [23:16], SGIINTID [3:0].
+/// Decodes GICD_SGIR: TargetListFilter 25:24 (0 the list, 1 everyone but the sender, 2 the sender), CPUTargetList 23:16,
+/// SGIINTID 3:0.
 #[inline]
 pub const fn sgir_targets(value: u32, from: VcpuId, vcpus: u16) -> SgiTargets {
     let mask = match value >> 24 & 3 {

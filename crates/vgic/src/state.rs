@@ -77,7 +77,8 @@ impl Vgic<'_> {
             self.unlink(place, software, fx);
             self.mark_software(place, software, fx);
         }
-        self.kick_owners(place, deliverable, fx);
+        // Another vCPU may have it active and linked: it unlinks it.
+        self.kick_owners(place, deliverable | software, fx);
     }
 
     /// GICD_ICPENDR. A level interrupt stays pending while its line is high.
@@ -144,6 +145,7 @@ impl Vgic<'_> {
     }
 
     /// Forwarded interrupts got state without a physical interrupt behind it: EL2 must not deliver them by itself.
+    #[inline(never)]
     fn mark_software(&mut self, place: Place, bits: u32, fx: &mut (impl Effects + ?Sized)) {
         let word = self.word_mut(place);
         let new = bits & !word.software;
@@ -157,6 +159,7 @@ impl Vgic<'_> {
     }
 
     /// Gives back the templates that [`Self::mark_software`] took, once that state is gone.
+    #[inline(never)]
     pub(crate) fn unmark_software(&mut self, place: Place, fx: &mut (impl Effects + ?Sized)) {
         let word = self.word(place);
         let mut done = word.software & !(word.latch | word.active & !word.held_active);
@@ -182,6 +185,7 @@ impl Vgic<'_> {
 
     /// An active interrupt that is pending again cannot stay linked to its physical one: a list register with HW = 1
     /// must not be both. From now on the physical interrupt may come again.
+    #[inline(never)]
     pub(crate) fn unlink(&mut self, place: Place, bits: u32, fx: &mut (impl Effects + ?Sized)) {
         let word = self.word_mut(place);
         let linked = bits & word.held_active;
@@ -194,6 +198,7 @@ impl Vgic<'_> {
 
     /// Deactivates the physical interrupts that these pending and active states hold; otherwise they would never come
     /// again.
+    #[inline(never)]
     pub(crate) fn give_up(&mut self, place: Place, pending: u32, active: u32, fx: &mut (impl Effects + ?Sized)) {
         let word = self.word_mut(place);
         let held = word.held_pending & pending | word.held_active & active;

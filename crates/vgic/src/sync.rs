@@ -11,6 +11,7 @@ impl Vgic<'_> {
     /// is done. `eoi_count` (EOIcount of the hypervisor control register) tells how many interrupts the guest ended that
     /// were in no list register. Afterwards the model holds everything of this vCPU, and its list registers must be
     /// written by [`Vgic::refill`].
+    #[inline]
     pub fn sync(&mut self, vcpu: VcpuId, registers: &ListRegisters, eoi_count: u8, fx: &mut (impl Effects + ?Sized)) {
         let Some(bank) = self.banks.get_mut(vcpu.index()) else { return };
         let v = vcpu.index();
@@ -19,10 +20,16 @@ impl Vgic<'_> {
         bank.synced = true;
         let software = u32::from(self.software_words) | bank.word.software;
         let nothing = registers.is_empty() && eoi_count == 0 && bank.resident_words == 0;
-        if nothing && software == 0 && !bank.drops {
-            return;
+        if !nothing || software != 0 || bank.drops {
+            self.take_over(v, registers, eoi_count, fx);
         }
-        self.end_spilled(v, eoi_count, fx);
+    }
+
+    #[inline(never)]
+    fn take_over(&mut self, v: usize, registers: &ListRegisters, eoi_count: u8, fx: &mut (impl Effects + ?Sized)) {
+        if eoi_count != 0 {
+            self.end_spilled(v, eoi_count, fx);
+        }
         let mut touched = self.release(v);
         for i in Bits(u32::from(registers.occupied())) {
             let register = registers.get(i);
@@ -44,6 +51,8 @@ impl Vgic<'_> {
 
     /// The guest ended `count` active interrupts that were in no list register: the most urgent ones, for those were
     /// acknowledged last.
+    #[cold]
+    #[inline(never)]
     fn end_spilled(&mut self, v: usize, count: u8, fx: &mut (impl Effects + ?Sized)) {
         // An interrupt that the guest deactivated by register and then ended counts as well.
         let spilled = self.banks[v].maintenance.eoi_without_register;

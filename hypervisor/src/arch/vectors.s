@@ -117,6 +117,9 @@
 .endm
 
 .pushsection .text.hot, "ax"
+    vector_table vectors_v2, exit_sync_v2, exit_irq_v2, exit_serror_v2
+    vector_table vectors_v3, exit_sync_v3, exit_irq_v3, exit_serror_v3
+
 .global restore_all
 restore_all:
     ldp     x2, x3, [sp, #16]
@@ -138,9 +141,6 @@ restore_all:
     eret
     dsb     nsh
     isb
-
-    vector_table vectors_v2, exit_sync_v2, exit_irq_v2, exit_serror_v2
-    vector_table vectors_v3, exit_sync_v3, exit_irq_v3, exit_serror_v3
 
 own_exception_save:
     stp     x0, x1, [sp]

@@ -13,19 +13,19 @@ use crate::vcpu;
 use core::sync::atomic::{AtomicI32, Ordering};
 use psci::{Call, Error, SUCCESS, Topology, Workarounds, function};
 
-/// Handles the call in the guest's registers; the answer goes to x0.
+/// Answers PSCI_VERSION, which callers use as the shortest call there is. Whether it was that.
 #[inline(always)]
-pub fn call<G: Gic>(core: &'static Core, frame: &mut GuestFrame) -> Verdict {
-    let id = frame.register(0) as u32;
-    if id == function::PSCI_VERSION {
+pub fn is_version_call(frame: &mut GuestFrame) -> bool {
+    let is_version = frame.register(0) as u32 == function::PSCI_VERSION;
+    if is_version {
         frame.set_register(0, psci::VERSION);
-        return Verdict::Resume;
     }
-    decoded::<G>(core, frame, id)
+    is_version
 }
 
-#[inline(never)]
-fn decoded<G: Gic>(core: &'static Core, frame: &mut GuestFrame, id: u32) -> Verdict {
+/// Handles any other call in the guest's registers; the answer goes to x0.
+pub fn call<G: Gic>(core: &'static Core, frame: &mut GuestFrame) -> Verdict {
+    let id = frame.register(0) as u32;
     let Some(Assignment { partition, .. }) = core.assignment else { return Verdict::Resume };
     let call = Call::decode(id, [frame.register(1), frame.register(2), frame.register(3)]);
     let answer = match call {

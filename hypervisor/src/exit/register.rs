@@ -29,8 +29,7 @@ pub fn access<G: Gic>(core: &'static Core, frame: &mut GuestFrame, access: Syste
 #[inline(always)]
 fn send<G: Gic>(core: &'static Core, value: u64) {
     if let Some(Assignment { partition, vcpu }) = core.assignment {
-        let targets = vgic::sgi_targets(value, vcpu, partition.vcpus());
-        interrupt::send_sgi::<G>(core, partition, targets.intid, targets);
+        interrupt::send_sgi::<G>(core, partition, vcpu, vgic::sgi_targets(value, vcpu, partition.vcpus()));
     }
 }
 

@@ -24,7 +24,7 @@ register_structs! {
         (0x080 => igroupr: [ReadWrite<u32>; 32]),
         (0x100 => isenabler: [ReadWrite<u32>; 32]),
         (0x180 => icenabler: [ReadWrite<u32>; 32]),
-        (0x200 => _ispendr: [ReadWrite<u32>; 32]),
+        (0x200 => ispendr: [ReadWrite<u32>; 32]),
         (0x280 => icpendr: [ReadWrite<u32>; 32]),
         (0x300 => _isactiver: [ReadWrite<u32>; 32]),
         (0x380 => icactiver: [ReadWrite<u32>; 32]),
@@ -229,8 +229,8 @@ impl Gic for V2 {
         (hcr >> 27) as u8
     }
     fn set_maintenance(wanted: Maintenance) {
-        // En, UIE, LRENPIE.
-        virtual_interface().hcr.set(1 | u32::from(wanted.underflow) << 1 | u32::from(wanted.eoi_without_register) << 2);
+        // En, NPIE, LRENPIE: refill leaves something pending whenever it asks for `underflow`.
+        virtual_interface().hcr.set(1 | u32::from(wanted.underflow) << 3 | u32::from(wanted.eoi_without_register) << 2);
     }
     fn reset_vcpu() {
         let gich = virtual_interface();
@@ -256,6 +256,9 @@ impl Gic for V2 {
         let word = intid.index() / 32 % 32;
         distributor().icactiver[word].set(bit);
         distributor().icpendr[word].set(bit);
+    }
+    fn pending_private(_core: &'static Core) -> u32 {
+        distributor().ispendr[0].get()
     }
     fn route(core: &'static Core, intid: IntId) {
         if let Some(target) = distributor().itargetsr.get(intid.index()) {

@@ -54,6 +54,8 @@ register_structs! {
         (0x1_0104 => _reserved4),
         (0x1_0180 => icenabler0: ReadWrite<u32>),
         (0x1_0184 => _reserved5),
+        (0x1_0200 => ispendr0: ReadOnly<u32>),
+        (0x1_0204 => _reserved9),
         (0x1_0280 => icpendr0: ReadWrite<u32>),
         (0x1_0284 => _reserved6),
         (0x1_0380 => icactiver0: ReadWrite<u32>),
@@ -231,8 +233,8 @@ impl Gic for V3 {
         (hcr >> 27) as u8 & 0x1f
     }
     fn set_maintenance(wanted: Maintenance) {
-        // En, UIE, LRENPIE.
-        ICH_HCR_EL2.set(1 | u64::from(wanted.underflow) << 1 | u64::from(wanted.eoi_without_register) << 2);
+        // En, NPIE, LRENPIE: refill leaves something pending whenever it asks for `underflow`.
+        ICH_HCR_EL2.set(1 | u64::from(wanted.underflow) << 3 | u64::from(wanted.eoi_without_register) << 2);
     }
     fn reset_vcpu() {
         ICH_HCR_EL2.set(0);
@@ -287,6 +289,9 @@ impl Gic for V3 {
             distributor().icactiver[word].set(bit);
             distributor().icpendr[word].set(bit);
         }
+    }
+    fn pending_private(core: &'static Core) -> u32 {
+        redistributor(core).ispendr0.get()
     }
     fn route(core: &'static Core, intid: IntId) {
         if let Some(router) = distributor().irouter.get(intid.index()) {

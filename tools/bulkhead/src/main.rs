@@ -1,2 +1,207 @@
-//! Under construction.
-fn main() {}
+//! The `bulkhead` command: arguments in, files and messages out.
+
+use annotate_snippets::Renderer;
+use anyhow::{Context, Result};
+use bulkhead::diagnostic::{Diagnostic, render};
+use bulkhead::file::Source;
+use bulkhead::image::lay_out;
+use bulkhead::plan::{Plan, machine_mistakes, plan};
+use bulkhead::qemu::{Choice, arguments, quoted};
+use bulkhead::{el2, file, image, locate, map, svg};
+use clap::{Parser, Subcommand};
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Cut one Arm board into partitions, from one system file.
+///
+/// A system file (TOML) says which partition gets which cores, how much memory and which kernel. This tool checks it
+/// against the board's facts, finds a place for everything, and packs one image that boots by QEMU's -kernel, by
+/// U-Boot's booti, or as kernel8.img.
+#[derive(Parser)]
+#[command(
+    version,
+    arg_required_else_help = true,
+    after_long_help = "\
+A system file:
+
+  board = \"qemu-virt\"
+
+  [[partition]]
+  name = \"linux\"
+  cores = [1, 2]
+  memory = \"512M\"
+  kernel = \"Image\"                  # relative to this file
+  initrd = \"initramfs.cpio.gz\"
+  bootargs = \"console=ttyAMA0\"
+
+From there to a shell:
+
+  bulkhead check my.toml
+  bulkhead build my.toml -o my.img
+  qemu-system-aarch64 $(bulkhead qemu-args my.toml) -kernel my.img
+
+Every key is explained in docs/MANUAL.md. Exit status: 0 done, 1 mistakes, 2 wrong arguments."
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Report every mistake of system files
+    ///
+    /// Reads the kernels too, so what passes here builds. Example: bulkhead check systems/*.toml
+    Check {
+        /// System files
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Write a bootable image
+    ///
+    /// The image is written whole or not at all, and the same input gives the same bytes.
+    /// Example: bulkhead build systems/demo.toml -o demo.img
+    Build {
+        /// System file
+        file: PathBuf,
+        /// The image to write
+        #[arg(short, long)]
+        output: PathBuf,
+        /// EL2 binary (ELF); built by cargo from this tool's checkout if not given
+        #[arg(long)]
+        hypervisor: Option<PathBuf>,
+    },
+    /// Show who owns which core, memory range, interrupt and device
+    ///
+    /// Example: bulkhead map systems/demo.toml --svg demo.svg
+    Map {
+        /// System file
+        file: PathBuf,
+        /// Write a picture as well
+        #[arg(long)]
+        svg: Option<PathBuf>,
+    },
+    /// Print the QEMU arguments for the machine of a system file
+    ///
+    /// Kernels need not exist. Paths with spaces come out quoted for a shell's `eval`. Example:
+    /// qemu-system-aarch64 $(bulkhead qemu-args my.toml --gic 2) -kernel my.img
+    QemuArgs {
+        /// System file
+        file: PathBuf,
+        /// GIC version, where the board has both [default: 3]
+        #[arg(long, value_parser = clap::value_parser!(u8).range(2..=3))]
+        gic: Option<u8>,
+        /// Image to boot: adds -kernel
+        #[arg(long)]
+        image: Option<PathBuf>,
+        /// Device tree of the board, which raspi4b needs: adds -dtb
+        #[arg(long)]
+        dtb: Option<PathBuf>,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs one command; false when a system file has mistakes, which are printed.
+fn run(command: Command) -> Result<bool> {
+    match command {
+        Command::Check { files } => check(&files),
+        Command::Build { file, output, hypervisor } => build(&file, &output, hypervisor.as_deref()),
+        Command::Map { file, svg } => show(&file, svg.as_deref()),
+        Command::QemuArgs { file, gic, image, dtb } => {
+            let choice = Choice { gic, image: image.as_deref(), dtb: dtb.as_deref() };
+            qemu_arguments(&file, choice)
+        }
+    }
+}
+
+fn check(files: &[PathBuf]) -> Result<bool> {
+    let mut is_clean = true;
+    for path in files {
+        match Source::read(path) {
+            Ok(source) => match planned(&source) {
+                Some(plan) => println!("{}: {}", source.shown, summary(&plan)),
+                None => is_clean = false,
+            },
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                is_clean = false;
+            }
+        }
+    }
+    Ok(is_clean)
+}
+
+fn build(path: &Path, output: &Path, hypervisor: Option<&Path>) -> Result<bool> {
+    let source = Source::read(path)?;
+    let Some(mut plan) = planned(&source) else { return Ok(false) };
+    let el2 = el2::load(plan.platform, hypervisor)?;
+    let store = lay_out(&mut plan.system, &plan.contents, el2.manifest_offset());
+    // The offsets changed: the rules hold for what is written.
+    let mut broken = None;
+    manifest::validate(plan.platform.board, &plan.system, &mut |mistake| broken = Some(mistake));
+    if let Some(mistake) = broken {
+        return Err(mistake).context("laid out for this EL2 binary");
+    }
+    let bundle = el2.bundle(&plan.system, &store)?;
+    image::write(output, &bundle)?;
+    println!("{}: {} KiB, {}", output.display(), bundle.len().div_ceil(1024), summary(&plan));
+    Ok(true)
+}
+
+fn show(path: &Path, picture: Option<&Path>) -> Result<bool> {
+    let source = Source::read(path)?;
+    let Some(plan) = planned(&source) else { return Ok(false) };
+    print!("{}", map::table(&plan));
+    if let Some(picture) = picture {
+        std::fs::write(picture, svg::picture(&plan)).with_context(|| format!("cannot write {}", picture.display()))?;
+    }
+    Ok(true)
+}
+
+fn qemu_arguments(path: &Path, choice: Choice<'_>) -> Result<bool> {
+    let source = Source::read(path)?;
+    let mut found = Vec::new();
+    let file = file::parse(&source.text, &mut found);
+    if let Some(platform) = file.board.value() {
+        let mistakes = machine_mistakes(&file, platform.board);
+        found.extend(mistakes.iter().filter_map(|mistake| locate::diagnose(&file, &[], mistake)));
+    }
+    let Some(platform) = file.board.value().filter(|_| found.is_empty()) else {
+        complain(&source, &found);
+        return Ok(false);
+    };
+    let arguments = arguments(platform.board, file.machine(platform.board), choice)?;
+    println!("{}", arguments.iter().map(|argument| quoted(argument)).collect::<Vec<_>>().join(" "));
+    Ok(true)
+}
+
+/// The plan, or its mistakes on stderr.
+fn planned(source: &Source) -> Option<Plan> {
+    plan(source).map_err(|mistakes| complain(source, &mistakes)).ok()
+}
+
+fn complain(source: &Source, mistakes: &[Diagnostic]) {
+    let is_coloured = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let renderer = if is_coloured { Renderer::styled() } else { Renderer::plain() };
+    eprint!("{}", render(&source.shown, &source.text, mistakes, &renderer));
+}
+
+fn summary(plan: &Plan) -> String {
+    let partitions = match plan.system.partitions.len() {
+        1 => "1 partition".to_owned(),
+        n => format!("{n} partitions"),
+    };
+    let machine = plan.system.machine;
+    format!("{partitions} on {}, {} cores, {}", plan.platform.board.name, machine.cores, addr::ByteSize(machine.memory))
+}

@@ -143,6 +143,25 @@ fn pending_again_while_active_breaks_the_link() {
 }
 
 #[test]
+fn a_vcpu_that_goes_off_leaves_no_physical_interrupt_behind() {
+    for version in BOTH {
+        for acknowledged in [false, true] {
+            let mut machine = Machine::ready(version, 2, 4, &[TIMER, DISK]);
+            assert!(machine.physical(1, TIMER) && machine.physical(0, DISK_PHYSICAL));
+            if acknowledged {
+                machine.acknowledge(1);
+            }
+            machine.slow(1, |vgic, edge| vgic.power_off(vcpu(1), edge));
+            machine.cores[1].running.clear();
+            assert_eq!(machine.edge.active, [(0, 170)].into(), "the device's SPI is not the core's");
+            assert_eq!(machine.registers(1), []);
+            assert!(machine.physical(1, TIMER));
+            assert_eq!((machine.take(1), machine.take(0)), (Some(TIMER), Some(DISK)));
+        }
+    }
+}
+
+#[test]
 fn a_physical_interrupt_that_nobody_owns_is_deactivated() {
     let mut machine = Machine::ready(Version::V3, 1, 4, &[]);
     machine.edge.active.extend([(0, 99), (0, 30)]);

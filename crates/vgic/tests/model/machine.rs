@@ -153,8 +153,8 @@ impl Machine {
 
     fn settle(&mut self) {
         self.check();
-        while let (true, Some(v)) = (self.prompt, self.edge.kicks.pop_first()) {
-            self.slow(v, |_, _| ());
+        if self.prompt {
+            self.serve_kicks();
         }
     }
     /// Serves the kicks that were held back.

@@ -175,3 +175,17 @@ fn an_spi_routed_to_nobody_waits() {
         assert_eq!(machine.take(1), Some(SPI));
     }
 }
+
+#[test]
+fn a_spilled_interrupt_that_another_vcpu_deactivates_is_delivered_again() {
+    for version in BOTH {
+        let all: Vec<IntId> = (0..5).map(|n| IntId::spi(40 + n)).collect();
+        let mut machine = Machine::ready(version, 2, 4, &all);
+        machine.set_priority(0, all[4], 0xf0);
+        all.iter().for_each(|intid| machine.set_bit(0, ISACTIVER, *intid));
+        machine.set_bit(0, ISPENDR, all[4]);
+        assert_eq!((machine.find(0, all[4]), machine.registers(0).len()), (None, 4));
+        machine.set_bit(1, ICACTIVER, all[4]);
+        assert_eq!(machine.acknowledge(0), Some((all[4], 0)));
+    }
+}

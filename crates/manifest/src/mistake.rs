@@ -1,0 +1,383 @@
+//! One broken rule, told so that a person can mend it: both owners, their values, and what to do.
+//!
+//! The host tool underlines [`Mistake::problem`] in the system file and prints [`Mistake::mend`] as help; EL2 prints
+//! both on one line. Values are copied, so a mistake outlives the manifest it was found in.
+
+use crate::validate::{DEVICE_TREE_MAX, IPA_END, MEMORY_MIN, MIN_MACHINE_MEMORY, OWN_NAME};
+use crate::{Machine, PayloadKind};
+use abi::bundle::{ALIGN, BUNDLE_MAX};
+use abi::{CoreId, IntId, MAX_CORES, MAX_NAME, PartitionId};
+use addr::{BLOCK_2M, ByteSize, Ipa, PAGE_SIZE, Pa, Region};
+use core::fmt::{self, Display, Formatter, Write};
+use heapless::String;
+
+/// A partition as messages call it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Name {
+    /// Its place in the system file.
+    pub id: PartitionId,
+    /// Its name, which may break the rules for names.
+    pub name: String<MAX_NAME>,
+}
+
+impl Display for Name {
+    /// A hostile name cannot send control characters to the console.
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if self.name.is_empty() {
+            return write!(f, "number {}", self.id.number() as u32 + 1);
+        }
+        f.write_char('\'')?;
+        self.name.chars().flat_map(char::escape_debug).try_for_each(|c| f.write_char(c))?;
+        f.write_char('\'')
+    }
+}
+
+/// Who holds a range of physical memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// RAM of a partition.
+    Partition(Name),
+    /// EL2's frame pool.
+    Pool,
+    /// The bundle: EL2 itself and every partition's pristine payloads.
+    Bundle,
+    /// A range that the board keeps, by its name.
+    Board(&'static str),
+}
+
+impl Display for Owner {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Partition(name) => write!(f, "RAM of partition {name}"),
+            Self::Pool => f.write_str("the hypervisor's frame pool"),
+            Self::Bundle => f.write_str("the hypervisor and its boot bundle"),
+            Self::Board(name) => f.write_str(name),
+        }
+    }
+}
+
+/// One broken rule.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the fields are the values of the message, which `fmt` spells out")]
+pub enum Mistake {
+    /// The image is for another board.
+    WrongBoard { image: String<16>, board: &'static str },
+    /// The machine differs from a board that cannot vary.
+    FixedMachine { board: &'static str, is: Machine, said: Machine },
+    /// No cores, or more than any table here holds.
+    MachineCores { cores: u16 },
+    /// Too little or too much RAM, or not whole blocks.
+    MachineMemory { memory: u64 },
+    /// The bundle is empty or larger than EL2 can map.
+    BundleSize { size: u64 },
+    /// The pool cannot hold what EL2 builds at boot.
+    PoolSize { size: u64, least: u64 },
+    /// Nothing to run.
+    NoPartitions,
+
+    /// A partition without a name.
+    NameEmpty { partition: Name },
+    /// A name with characters that console tags and device trees cannot carry.
+    NameCharacters { partition: Name },
+    /// The hypervisor's own console tag.
+    NameReserved { partition: Name },
+    /// Two partitions of one name.
+    NameTwice { first: Name, second: Name },
+
+    /// A partition without cores.
+    NoCores { partition: Name },
+    /// A core that the board does not have.
+    CoreAbsent { partition: Name, core: CoreId, cores: u16 },
+    /// A core with two owners, or listed twice by one.
+    CoreTwice { core: CoreId, first: Name, second: Name },
+    /// More vCPUs than the board's only GIC can serve.
+    TooManyVcpus { partition: Name, vcpus: usize, most: u16 },
+
+    /// A device that the board does not have.
+    DeviceAbsent { partition: Name, index: u8 },
+    /// A device with two owners, or listed twice by one.
+    DeviceTwice { device: &'static str, first: Name, second: Name },
+    /// Two devices that share a page or an interrupt have different owners.
+    DevicesShare { device: &'static str, first: Name, other: &'static str, second: Name },
+    /// A device that shares a page or an interrupt with EL2's console.
+    DeviceOfHypervisor { partition: Name, device: &'static str },
+    /// A DMA master in a partition whose addresses are not the bus's.
+    DeviceDma { partition: Name, device: &'static str },
+    /// The device lies where the guest machine has something else.
+    DeviceCovered { partition: Name, device: &'static str, registers: Region<Pa> },
+    /// The guest's distributor does not have the device's interrupt.
+    DeviceInterrupt { partition: Name, device: &'static str, intid: IntId },
+
+    /// A partition without RAM.
+    NoMemory { partition: Name },
+    /// Less RAM than any guest can use.
+    MemoryTooSmall { partition: Name, size: u64 },
+    /// A region whose end does not fit 64 bits.
+    Unsound { owner: Owner, start: Pa },
+    /// A region that is not whole pages.
+    Unaligned { owner: Owner, region: Region<Pa> },
+    /// A region that is not all RAM.
+    OutsideRam { owner: Owner, region: Region<Pa> },
+    /// Memory with two owners.
+    Overlap { first: Owner, region: Region<Pa>, second: Owner, other: Region<Pa> },
+    /// RAM that only 4 KiB pages could map.
+    NotCongruent { partition: Name, ipa: Ipa, pa: Region<Pa> },
+    /// RAM where the guest machine has none.
+    OutsideMap { partition: Name, ipa: Ipa, size: u64 },
+    /// An identity-mapped partition whose addresses are not physical.
+    NotIdentity { partition: Name, ipa: Ipa, pa: Pa },
+    /// Two banks of one partition at one guest address, or out of order.
+    BanksOverlap { partition: Name, ipa: Ipa },
+
+    /// A partition without a kernel.
+    NoKernel { partition: Name },
+    /// No device tree for a GIC that the board may have.
+    NoTree { partition: Name, kind: PayloadKind },
+    /// A payload that there may be one of.
+    PayloadTwice { partition: Name, kind: PayloadKind },
+    /// A payload that the bundle does not hold.
+    PayloadOutsideBundle { partition: Name, kind: PayloadKind, offset: u64, size: u64, bundle: u64 },
+    /// A payload off the bundle's alignment.
+    PayloadUnaligned { partition: Name, kind: PayloadKind, offset: u64 },
+    /// A payload that the partition's RAM does not hold.
+    PayloadOutsideRam { partition: Name, kind: PayloadKind, ipa: Ipa, size: u64 },
+    /// Two payloads at one guest address.
+    PayloadsOverlap { partition: Name, kind: PayloadKind, ipa: Ipa, other: PayloadKind, other_ipa: Ipa },
+    /// A device tree that Linux would not map.
+    TreeTooLarge { partition: Name, size: u64 },
+    /// A device tree that x0 does not point to.
+    TreeElsewhere { partition: Name, ipa: Ipa, device_tree: Ipa },
+    /// vCPU 0 would start outside RAM or between two instructions.
+    BadEntry { partition: Name, entry: Ipa },
+    /// x0 would point outside RAM or off eight bytes.
+    BadTree { partition: Name, device_tree: Ipa },
+}
+
+impl Mistake {
+    /// What is wrong.
+    pub fn problem(&self) -> Problem<'_> {
+        Problem(self)
+    }
+    /// What to do.
+    pub fn mend(&self) -> Mend<'_> {
+        Mend(self)
+    }
+}
+
+impl Display for Mistake {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.problem(), self.mend())
+    }
+}
+
+impl core::error::Error for Mistake {}
+
+/// Prints what is wrong.
+#[derive(Clone, Copy, Debug)]
+pub struct Problem<'a>(&'a Mistake);
+
+/// Prints what to do.
+#[derive(Clone, Copy, Debug)]
+pub struct Mend<'a>(&'a Mistake);
+
+/// `[start..end)` of guest addresses read from a file, whose end may not fit.
+struct Range(Ipa, u64);
+
+impl Display for Range {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "[{}..{})", self.0, Ipa::new(self.0.as_u64().saturating_add(self.1)))
+    }
+}
+
+impl Display for Problem<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        use Mistake as M;
+        match self.0 {
+            M::WrongBoard { image, board } => write!(f, "the image is for board '{image}', this is board '{board}'"),
+            M::FixedMachine { board, is, said } => write!(
+                f,
+                "board '{board}' has {} cores and {}, not {} cores and {}",
+                is.cores,
+                ByteSize(is.memory),
+                said.cores,
+                ByteSize(said.memory)
+            ),
+            M::MachineCores { cores } => write!(f, "a machine of {cores} cores"),
+            M::MachineMemory { memory } => write!(f, "a machine with {} of memory", ByteSize(*memory)),
+            M::BundleSize { size } => write!(f, "a boot bundle of {}", ByteSize(*size)),
+            M::PoolSize { size, least } => {
+                write!(f, "the hypervisor's frame pool has {} of the {} it needs", ByteSize(*size), ByteSize(*least))
+            }
+            M::NoPartitions => f.write_str("no partition"),
+
+            M::NameEmpty { partition } => write!(f, "partition {partition} has no name"),
+            M::NameCharacters { partition } => {
+                write!(f, "partition name {partition} has other characters than letters, digits, '-' and '_'")
+            }
+            M::NameReserved { .. } => write!(f, "partition name '{OWN_NAME}' is the hypervisor's own console tag"),
+            M::NameTwice { first, second } => write!(
+                f,
+                "partitions {} and {} are both named {first}",
+                first.id.number() as u32 + 1,
+                second.id.number() as u32 + 1
+            ),
+
+            M::NoCores { partition } => write!(f, "partition {partition} has no cores"),
+            M::CoreAbsent { partition, core, cores } => {
+                write!(f, "partition {partition} asks for core {}, the board has {cores} cores", core.number())
+            }
+            M::CoreTwice { core, first, second } if first == second => {
+                write!(f, "partition {first} lists core {} twice", core.number())
+            }
+            M::CoreTwice { core, first, second } => {
+                write!(f, "core {} belongs to partition {first} and to partition {second}", core.number())
+            }
+            M::TooManyVcpus { partition, vcpus, most } => {
+                write!(f, "partition {partition} has {vcpus} cores, the board's GICv2 serves {most}")
+            }
+
+            M::DeviceAbsent { partition, index } => {
+                write!(f, "partition {partition} has device {index}, the board does not")
+            }
+            M::DeviceTwice { device, first, second } if first == second => {
+                write!(f, "partition {first} lists device '{device}' twice")
+            }
+            M::DeviceTwice { device, first, second } => {
+                write!(f, "device '{device}' belongs to partition {first} and to partition {second}")
+            }
+            M::DevicesShare { device, first, other, second } => write!(
+                f,
+                "device '{device}' of partition {first} shares a page or an interrupt with device '{other}' of partition {second}"
+            ),
+            M::DeviceOfHypervisor { partition, device } => write!(
+                f,
+                "device '{device}' of partition {partition} shares a page or an interrupt with the hypervisor's console"
+            ),
+            M::DeviceDma { partition, device } => write!(
+                f,
+                "device '{device}' writes memory by itself, and partition {partition} does not see physical addresses"
+            ),
+            M::DeviceCovered { partition, device, registers } => {
+                write!(
+                    f,
+                    "device '{device}' {registers} lies where partition {partition} has RAM, its GIC or its console"
+                )
+            }
+            M::DeviceInterrupt { partition, device, intid } => {
+                write!(f, "device '{device}' has {intid}, which the GIC of partition {partition} does not")
+            }
+
+            M::NoMemory { partition } => write!(f, "partition {partition} has no memory"),
+            M::MemoryTooSmall { partition, size } => {
+                write!(f, "partition {partition} has {} of memory", ByteSize(*size))
+            }
+            M::Unsound { owner, start } => write!(f, "{owner} from {start} is empty or ends above 64 bits"),
+            M::Unaligned { owner, region } => write!(f, "{owner} {region} is not whole pages"),
+            M::OutsideRam { owner, region } => write!(f, "{owner} {region} is not all in the board's RAM"),
+            M::Overlap { first, region, second, other } => write!(f, "{first} {region} overlaps {second} {other}"),
+            M::NotCongruent { partition, ipa, pa } => {
+                write!(f, "RAM of partition {partition} {pa} is seen at {ipa}, off by a part of 2M")
+            }
+            M::OutsideMap { partition, ipa, size } => {
+                write!(f, "RAM of partition {partition} at {} is outside the guest machine's map", Range(*ipa, *size))
+            }
+            M::NotIdentity { partition, ipa, pa } => {
+                write!(f, "partition {partition} has identity = true, but its RAM at {pa} is seen at {ipa}")
+            }
+            M::BanksOverlap { partition, ipa } => {
+                write!(f, "RAM bank of partition {partition} at {ipa} lies on or below the bank before")
+            }
+
+            M::NoKernel { partition } => write!(f, "partition {partition} has no kernel"),
+            M::NoTree { partition, kind } => write!(f, "partition {partition} has no {kind}"),
+            M::PayloadTwice { partition, kind } => write!(f, "partition {partition} has two payloads '{kind}'"),
+            M::PayloadOutsideBundle { partition, kind, offset, size, bundle } => write!(
+                f,
+                "{kind} of partition {partition}, {size} bytes at {offset} of the bundle, ends behind its {bundle} bytes"
+            ),
+            M::PayloadUnaligned { partition, kind, offset } => {
+                write!(f, "{kind} of partition {partition} lies at {offset} of the bundle, not a multiple of {ALIGN}")
+            }
+            M::PayloadOutsideRam { partition, kind, ipa, size } => {
+                write!(f, "{kind} of partition {partition} at {} is not in its RAM", Range(*ipa, *size))
+            }
+            M::PayloadsOverlap { partition, kind, ipa, other, other_ipa } => {
+                write!(f, "{kind} of partition {partition} at {ipa} overlaps its {other} at {other_ipa}")
+            }
+            M::TreeTooLarge { partition, size } => write!(f, "device tree of partition {partition} has {size} bytes"),
+            M::TreeElsewhere { partition, ipa, device_tree } => {
+                write!(f, "device tree of partition {partition} is loaded at {ipa}, but announced at {device_tree}")
+            }
+            M::BadEntry { partition, entry } => {
+                write!(f, "partition {partition} would start at {entry}, outside its RAM or inside an instruction")
+            }
+            M::BadTree { partition, device_tree } => write!(
+                f,
+                "device tree of partition {partition} at {device_tree} is outside its RAM or not a multiple of 8"
+            ),
+        }
+    }
+}
+
+/// For mistakes that only a damaged or foreign image can hold: the tool never builds one.
+const REBUILD: &str = "build the image again with `bulkhead build`";
+
+impl Display for Mend<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        use Mistake as M;
+        match self.0 {
+            M::WrongBoard { board, .. } => write!(f, "build one with board = \"{board}\""),
+            M::FixedMachine { .. } => f.write_str("leave `machine` out"),
+            M::MachineCores { .. } => write!(f, "give it 1 to {MAX_CORES}"),
+            M::MachineMemory { .. } => {
+                write!(f, "give it whole 2M blocks, {} to {}", ByteSize(MIN_MACHINE_MEMORY), ByteSize(IPA_END / 2))
+            }
+            M::BundleSize { .. } => write!(f, "use smaller kernels and initrds, {} in all", ByteSize(BUNDLE_MAX)),
+            M::NoPartitions => f.write_str("add a [[partition]]"),
+
+            M::NameEmpty { .. } => f.write_str("give it a `name`"),
+            M::NameCharacters { .. } => f.write_str("use those only: the name tags console lines and log lines"),
+            M::NameReserved { .. } | M::NameTwice { .. } => f.write_str("choose another name"),
+
+            M::NoCores { .. } => f.write_str("give it at least one core: a vCPU is pinned to a core of its own"),
+            M::CoreAbsent { cores, .. } => write!(f, "choose from core 0 to core {}", cores.saturating_sub(1)),
+            M::CoreTwice { first, second, .. } if first == second => f.write_str("list it once"),
+            M::CoreTwice { .. } => f.write_str("take it from one of them: a core has exactly one owner"),
+            M::TooManyVcpus { .. } => f.write_str("give it fewer cores"),
+
+            M::DeviceTwice { first, second, .. } if first == second => f.write_str("list it once"),
+            M::DeviceTwice { .. } => f.write_str("take it from one of them: a device has exactly one owner"),
+            M::DevicesShare { .. } => f.write_str("give both to one partition"),
+            M::DeviceDma { .. } => f.write_str("add `identity = true`, or do without the device"),
+            M::DeviceOfHypervisor { .. } | M::DeviceCovered { .. } | M::DeviceInterrupt { .. } => {
+                f.write_str("do without the device")
+            }
+
+            M::NoMemory { .. } => f.write_str("give it `memory`, such as \"64M\""),
+            M::MemoryTooSmall { .. } => write!(f, "give it at least {}", ByteSize(MEMORY_MIN)),
+            M::Unaligned { .. } => write!(f, "use multiples of {}", ByteSize(PAGE_SIZE)),
+            M::OutsideRam { .. } => f.write_str("ask for less memory, or leave `memory_at` out"),
+            M::Overlap { .. } => {
+                f.write_str("leave `memory_at` out, or pin it elsewhere: memory has exactly one owner")
+            }
+            M::NotCongruent { .. } => write!(f, "pin `memory_at` to a multiple of {}", ByteSize(BLOCK_2M)),
+            M::OutsideMap { .. } => f.write_str("ask for less memory"),
+            M::NoKernel { .. } => f.write_str("give it a `kernel`"),
+            M::PayloadOutsideRam { .. } => f.write_str("give the partition more `memory`, or pin the payload lower"),
+            M::PayloadsOverlap { .. } => f.write_str("give the partition more `memory`, or pin them apart"),
+            M::TreeTooLarge { .. } => write!(f, "it may have {DEVICE_TREE_MAX}: shorten `bootargs`"),
+            M::BadEntry { .. } => f.write_str("link the kernel for the guest's RAM"),
+            M::BadTree { .. } => f.write_str("pin `device_tree_at` to a multiple of 8 within the memory"),
+            M::PoolSize { .. }
+            | M::DeviceAbsent { .. }
+            | M::Unsound { .. }
+            | M::NotIdentity { .. }
+            | M::BanksOverlap { .. }
+            | M::NoTree { .. }
+            | M::PayloadTwice { .. }
+            | M::PayloadOutsideBundle { .. }
+            | M::PayloadUnaligned { .. }
+            | M::TreeElsewhere { .. } => f.write_str(REBUILD),
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! Instruction counts of hypervisor paths: the bench guest under `-icount`, with and without Bulkhead.
+//!
+//! One tick of the guest's counter is one executed instruction, guest's and EL2's together: not time on silicon, but
+//! it repeats to the digit. Medians are held to `tests/bench-baseline.txt` exactly and to the peers, maxima to the
+//! baseline with a margin, since a background timer may move into another sample.
+
+use crate::machine::{GicVersion, Recipe};
+use crate::project::{self, Project};
+use crate::promises::speed;
+use crate::run::Run;
+use crate::scenario::Kind;
+use anyhow::{Context, Result, ensure};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+/// Seconds for one run of the bench guest.
+const RUN: u64 = 240;
+/// The row that only a machine with one core makes comparable: cores that spin at boot count in full.
+const BOOT_ROW: &str = "boot_cntpct_at_entry";
+/// Instructions that a maximum may exceed the baseline's by, and one in this many of it.
+const MARGIN: u64 = 64;
+const MARGIN_PART: u64 = 4;
+
+/// What the peers need, median, in instructions; the better one of Bao and hvisor on GICv3, Bao on GICv2 (hvisor has
+/// none). Bao 738e3dc (v2.0-rc7-41), hvisor 6a3fb78 (v0.1.2-306), QEMU 10.0.2, cortex-a72. Rows: name, GICv3, GICv2.
+const PEERS: &[(&str, u64, u64)] = &[
+    ("hvc_psci_version", 135, 197),
+    ("mmio_gicd_typer", 230, 230),
+    ("idreg_read", 3, 3),
+    ("vtimer_irq", 202, 207),
+    ("vtimer_irq_to_resume", 267, 274),
+    ("sgi_self", 343, 903),
+    ("wfi_timer_wake", 201, 206),
+    ("cpu_loop_1M_insn", 1_000_005, 1_000_005),
+    ("cpu_on_to_running", 13_565, 10_862),
+    ("sgi_cross_roundtrip_wfi", 768, 1882),
+    ("sgi_cross_oneway_wfi", 354, 912),
+    ("sgi_cross_roundtrip_spin", 767, 1881),
+    ("sgi_cross_oneway_spin", 354, 912),
+    (BOOT_ROW, 381_559, 381_559),
+];
+
+/// One row: the guest's `RESULT name min median p99 max mean`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The middle sample.
+    pub median: u64,
+    /// The worst sample.
+    pub max: u64,
+}
+
+/// Rows by name.
+pub type Rows = BTreeMap<String, Row>;
+
+fn parse_row(line: &str) -> Option<(String, Row)> {
+    let mut words = line.split_whitespace().skip_while(|word| *word != "RESULT").skip(1);
+    let name = words.next()?.to_owned();
+    let numbers: Vec<u64> = words.map_while(|word| word.parse().ok()).collect();
+    Some((name, Row { median: *numbers.get(1)?, max: *numbers.get(3)? }))
+}
+
+/// A machine whose counter counts instructions and that sees nothing of the host's clock or randomness.
+fn counting_machine(gic: GicVersion, options: &str) -> Recipe {
+    Recipe::virt_with(gic, "cortex-a72,cntfrq=1000000000", &format!(",dtb-randomness=off{options}"))
+        .arg("-icount")
+        .arg("shift=0,sleep=off")
+        .arg("-rtc")
+        .arg("base=2026-01-01,clock=vm")
+}
+
+fn rows_of(recipe: Recipe, run: &Run) -> Result<Rows> {
+    let mut machine = recipe.start(run)?;
+    machine.console.expect("BENCH-DONE", RUN)?;
+    machine.expect_power_off(RUN)?;
+    let text = machine.console.transcript().text_from(0);
+    Ok(text.lines().filter_map(parse_row).collect())
+}
+
+/// The bench guest without a hypervisor: the floor.
+pub fn measure_plain(run: &Run, gic: GicVersion) -> Result<Rows> {
+    rows_of(counting_machine(gic, "").kernel(&run.project.built("build/guests/bench.elf")?), run)
+}
+
+/// The bench guest under Bulkhead, its boot row from a machine with one core.
+pub fn measure(run: &Run, gic: GicVersion) -> Result<Rows> {
+    let mut rows = rows_of(bulkhead(gic).kernel(&run.project.image("bench")?), run)?;
+    let boot = rows_of(bulkhead(gic).cores(1).kernel(&run.project.image("bench-boot")?), run)?;
+    rows.insert(BOOT_ROW.into(), *boot.get(BOOT_ROW).context("the bench guest did not report its boot")?);
+    Ok(rows)
+}
+
+fn bulkhead(gic: GicVersion) -> Recipe {
+    counting_machine(gic, ",virtualization=on")
+}
+
+/// What the peers need in this row.
+fn peers(name: &str, kind: Kind) -> Option<u64> {
+    let (_, v3, v2) = PEERS.iter().find(|(row, ..)| *row == name)?;
+    Some(if kind == Kind::V2 { *v2 } else { *v3 })
+}
+
+/// Rows that do not beat the peers. A row whose peers cost nothing must cost nothing too.
+pub fn behind_peers(rows: &Rows, plain: &Rows, kind: Kind) -> Vec<String> {
+    let mut behind = Vec::new();
+    for (name, ..) in PEERS {
+        let Some(row) = rows.get(*name) else {
+            behind.push(format!("{name}: not measured"));
+            continue;
+        };
+        let (peer, floor) = (peers(name, kind).unwrap_or(0), plain.get(*name).map_or(0, |row| row.median));
+        if !(row.median < peer || (peer <= floor && row.median <= floor)) {
+            behind.push(format!("{name}: {} instructions, the best peer needs {peer}", row.median));
+        }
+    }
+    behind
+}
+
+/// The committed numbers.
+pub struct Baseline {
+    file: PathBuf,
+    rows: BTreeMap<(String, String), Row>,
+}
+
+impl Baseline {
+    /// Reads the checkout's baseline: lines of `machine row median max`.
+    pub fn read(project: &Project) -> Result<Self> {
+        let file = project.root().join("tests/bench-baseline.txt");
+        let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        let parse = |line: &str| -> Option<((String, String), Row)> {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let [machine, name, median, max] = words.as_slice() else { return None };
+            Some((((*machine).into(), (*name).into()), Row { median: median.parse().ok()?, max: max.parse().ok()? }))
+        };
+        let lines = text.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty());
+        let rows = lines.map(|line| parse(line).with_context(|| format!("{}: {line:?}", file.display())));
+        Ok(Self { rows: rows.collect::<Result<_>>()?, file })
+    }
+
+    /// Rows that differ: a median by anything, a maximum by more than the margin.
+    pub fn differences(&self, rows: &Rows, kind: Kind) -> Vec<String> {
+        let mut different = Vec::new();
+        for (name, row) in rows {
+            let Some(known) = self.rows.get(&(kind.to_string(), name.clone())) else {
+                different.push(format!("{name}: median {} is not in the baseline", row.median));
+                continue;
+            };
+            if row.median != known.median {
+                different.push(format!("{name}: median {}, the baseline has {}", row.median, known.median));
+            }
+            if row.max > known.max + MARGIN + known.max / MARGIN_PART {
+                different.push(format!("{name}: maximum {}, the baseline has {}", row.max, known.max));
+            }
+        }
+        different
+    }
+
+    fn accept(&mut self, rows: &Rows, kind: Kind) -> Result<()> {
+        self.rows.retain(|(machine, _), _| *machine != kind.to_string());
+        self.rows.extend(rows.iter().map(|(name, row)| ((kind.to_string(), name.clone()), *row)));
+        let mut text = String::from(
+            "# Executed instructions under -icount: machine, row, median, worst sample. Medians are held exactly.\n\
+             # `bulkhead-tests bench --accept` writes this file; a commit that changes it says why.\n",
+        );
+        for ((machine, name), row) in &self.rows {
+            writeln!(text, "{machine} {name} {} {}", row.median, row.max)?;
+        }
+        std::fs::write(&self.file, text).with_context(|| format!("cannot write {}", self.file.display()))
+    }
+}
+
+/// Prints all rows on both GICs beside the plain machine and the peers, then where the instructions go.
+pub fn print(is_accepted: bool) -> Result<ExitCode> {
+    let project = Project::open(false)?;
+    project.build_tool()?;
+    let mut baseline = Baseline::read(&project)?;
+    let mut complaints = Vec::new();
+    for (kind, gic) in [(Kind::V3, GicVersion::V3), (Kind::V2, GicVersion::V2)] {
+        let run = Run::new(&project, &speed::TABLE, kind, &|_| true)?;
+        let plain = measure_plain(&run, gic)?;
+        let rows = measure(&run, gic)?;
+        println!("\nGICv{}, executed instructions (guest and EL2)", gic.number());
+        println!("{:<26} {:>10} {:>10} {:>10} {:>10}", "row", "plain", "Bulkhead", "worst", "best peer");
+        for (name, row) in &rows {
+            let show = |number: Option<u64>| number.map_or_else(|| "-".into(), |n| n.to_string());
+            let floor = plain.get(name).filter(|_| name != BOOT_ROW).map(|row| row.median);
+            let peer = show(peers(name, kind));
+            println!("{name:<26} {:>10} {:>10} {:>10} {peer:>10}", show(floor), row.median, row.max);
+        }
+        complaints.extend(behind_peers(&rows, &plain, kind).into_iter().map(|line| format!("{kind} {line}")));
+        if is_accepted {
+            baseline.accept(&rows, kind)?;
+        } else {
+            complaints.extend(baseline.differences(&rows, kind).into_iter().map(|line| format!("{kind} {line}")));
+        }
+        print_levels(&run, gic)?;
+        run.finish(Ok(()));
+    }
+    project.close(true);
+    println!();
+    for complaint in &complaints {
+        println!("{complaint}");
+    }
+    Ok(if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The second, independent count: instructions at EL2 and entries into it, for each phase of the guest.
+fn print_levels(run: &Run, gic: GicVersion) -> Result<()> {
+    let counts = run.directory().join("elcount");
+    let plugin = plugin(run.project)?;
+    let option = format!("{},out={}", plugin.display(), counts.display());
+    let recipe = bulkhead(gic).kernel(&run.project.image("bench")?).arg("-plugin").arg(option);
+    let mut machine = recipe.start(run)?;
+    machine.expect_power_off(RUN * 3)?;
+    let names: BTreeMap<u64, String> = machine.console.transcript().text_from(0).lines().filter_map(phase).collect();
+    println!("{:<26} {:>12} {:>10} {:>10}", "phase", "EL2 total", "sync", "interrupt");
+    for line in std::fs::read_to_string(&counts)?.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let value = |name: &str| words.iter().skip_while(|word| **word != name).nth(1).copied().unwrap_or("-");
+        let name = value("phase").parse().ok().and_then(|number: u64| names.get(&(number + 100)));
+        if let Some(name) = name {
+            println!("{name:<26} {:>12} {:>10} {:>10}", value("el2"), value("el2_sync"), value("el2_irq"));
+        }
+    }
+    Ok(())
+}
+
+fn phase(line: &str) -> Option<(u64, String)> {
+    let mut words = line.split_whitespace().skip_while(|word| *word != "PHASE").skip(1);
+    Some((words.next()?.parse().ok()?, words.next()?.to_owned()))
+}
+
+/// Builds the QEMU plugin.
+fn plugin(project: &Project) -> Result<PathBuf> {
+    let out = project.root().join("build/elcount");
+    project::run(
+        Command::new("make").arg("-C").arg(project.root().join("tools/elcount")).arg("O=../../build/elcount"),
+    )?;
+    let plugin = out.join("elcount.so");
+    // QEMU splits the option at commas and knows no way to escape one here.
+    ensure!(!has_comma(&plugin), "QEMU cannot load a plugin from a path with a comma: {}", plugin.display());
+    Ok(plugin)
+}
+
+fn has_comma(path: &Path) -> bool {
+    path.to_string_lossy().contains(',')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(name: &str, median: u64, max: u64) -> Rows {
+        Rows::from([(name.to_owned(), Row { median, max })])
+    }
+
+    #[test]
+    fn a_result_line_is_read_behind_its_tag() {
+        let (name, row) = parse_row("bench| RESULT hvc_psci_version 9 10 11 12 10").unwrap();
+        assert_eq!((name.as_str(), row), ("hvc_psci_version", Row { median: 10, max: 12 }));
+    }
+
+    #[test]
+    fn a_row_as_slow_as_the_best_peer_is_behind_it() {
+        let behind = |median| behind_peers(&rows("sgi_self", median, median), &rows("sgi_self", 8, 8), Kind::V3);
+        assert!(behind(343).iter().any(|line| line.starts_with("sgi_self: 343")));
+        assert!(!behind(342).iter().any(|line| line.starts_with("sgi_self")));
+    }
+
+    #[test]
+    fn a_row_that_costs_the_peers_nothing_must_cost_nothing() {
+        let behind = |median| behind_peers(&rows("idreg_read", median, median), &rows("idreg_read", 3, 3), Kind::V3);
+        assert!(!behind(3).iter().any(|line| line.starts_with("idreg_read")));
+        assert!(behind(4).iter().any(|line| line.starts_with("idreg_read")));
+    }
+
+    #[test]
+    fn medians_are_exact_and_maxima_have_a_margin() {
+        let known = BTreeMap::from([(("V3".to_owned(), "sgi_self".to_owned()), Row { median: 200, max: 200 })]);
+        let baseline = Baseline { file: PathBuf::new(), rows: known };
+        assert!(baseline.differences(&rows("sgi_self", 200, 310), Kind::V3).is_empty());
+        assert_eq!(baseline.differences(&rows("sgi_self", 199, 200), Kind::V3).len(), 1);
+        assert_eq!(baseline.differences(&rows("sgi_self", 200, 320), Kind::V3).len(), 1);
+        assert_eq!(baseline.differences(&rows("sgi_self", 200, 200), Kind::V2).len(), 1);
+    }
+}

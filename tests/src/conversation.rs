@@ -1,0 +1,85 @@
+//! Talking on a console: wait for text, type bytes. The same over QEMU's pipes and over a pseudo-terminal.
+
+use crate::transcript::{Transcript, position};
+use anyhow::{Context, Result};
+use std::io::{Read, Write};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A console with a place in it: everything up to there has been waited for.
+pub struct Conversation {
+    transcript: Arc<Transcript>,
+    input: Box<dyn Write + Send>,
+    seen: usize,
+    limit: Instant,
+}
+
+impl Conversation {
+    /// A console read from `output` and typed on at `input`; no wait goes beyond `limit`.
+    pub fn new(output: impl Read + Send + 'static, input: impl Write + Send + 'static, limit: Instant) -> Self {
+        Self { transcript: Transcript::record(output), input: Box::new(input), seen: 0, limit }
+    }
+
+    /// What was said.
+    pub fn transcript(&self) -> &Transcript {
+        &self.transcript
+    }
+
+    /// The time `seconds` from now, at most the scenario's end.
+    pub fn deadline(&self, seconds: u64) -> Instant {
+        self.limit.min(Instant::now() + Duration::from_secs(seconds))
+    }
+
+    /// Waits for `text` behind what was already waited for; returns what stood between.
+    pub fn expect(&mut self, text: &str, seconds: u64) -> Result<String> {
+        self.expect_any(&[text], seconds).map(|(_, before)| before)
+    }
+
+    /// Waits for the first of `texts` to appear; returns its index and what stood before it.
+    pub fn expect_any(&mut self, texts: &[&str], seconds: u64) -> Result<(usize, String)> {
+        let wanted = texts.iter().map(|text| format!("{text:?}")).collect::<Vec<_>>().join(" or ");
+        let (at, which) = self.transcript.wait(self.seen, self.deadline(seconds), &wanted, |bytes| {
+            let places = texts.iter().enumerate();
+            places.filter_map(|(n, text)| Some((position(bytes, text.as_bytes())?, n))).min()
+        })?;
+        let before = self.transcript.bytes_from(self.seen);
+        let before = String::from_utf8_lossy(before.get(..at).unwrap_or_default()).replace('\r', "");
+        self.seen += at + texts.get(which).map_or(0, |text| text.len());
+        Ok((which, before))
+    }
+
+    /// Waits for a complete line that `choose` accepts; it sees the line without its line end.
+    pub fn expect_line<T>(
+        &mut self,
+        wanted: &str,
+        seconds: u64,
+        mut choose: impl FnMut(&str) -> Option<T>,
+    ) -> Result<T> {
+        let (chosen, end) = self.transcript.wait(self.seen, self.deadline(seconds), wanted, |bytes| {
+            let mut end = 0;
+            bytes.split_inclusive(|&byte| byte == b'\n').find_map(|line| {
+                end += line.len();
+                let line = line.strip_suffix(b"\n")?;
+                choose(String::from_utf8_lossy(line).trim_matches('\r')).map(|chosen| (chosen, end))
+            })
+        })?;
+        self.seen += end;
+        Ok(chosen)
+    }
+
+    /// Up to where the console has been waited for.
+    pub fn seen(&self) -> usize {
+        self.seen
+    }
+
+    /// Everything said so far counts as waited for.
+    pub fn skip(&mut self) {
+        self.seen = self.transcript.len();
+    }
+
+    /// Types.
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> Result<()> {
+        let written = self.input.write_all(bytes.as_ref()).and_then(|()| self.input.flush());
+        written.with_context(|| format!("the machine takes no input{}", self.transcript.tail()))
+    }
+}

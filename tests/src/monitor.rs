@@ -1,0 +1,71 @@
+//! QEMU's own view of the machine: its monitor, for what no guest can be trusted to say.
+//!
+//! QEMU connects to a socket that is listened on before it starts, so there is nothing to wait or poll for.
+
+use crate::conversation::Conversation;
+use crate::run::Run;
+use anyhow::{Context, Result, ensure};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Seconds from QEMU's start to its connection.
+const CONNECTS_WITHIN: i64 = 20;
+
+/// A socket that waits for a QEMU.
+pub struct Socket {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+/// A socket's path has at most 107 bytes, which a checkout's own path may exceed.
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+impl Socket {
+    /// A new socket for one machine.
+    pub fn new() -> Result<Self> {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("bulkhead-{}-{number}", std::process::id()));
+        let listener = UnixListener::bind(&path).with_context(|| format!("cannot listen at {}", path.display()))?;
+        Ok(Self { listener, path })
+    }
+
+    /// QEMU's arguments for it.
+    pub fn arguments(&self) -> [String; 4] {
+        let chardev = format!("socket,id=monitor,path={}", self.path.display());
+        ["-chardev".into(), chardev, "-mon".into(), "chardev=monitor,mode=readline".into()]
+    }
+
+    /// The monitor of the QEMU that was started with the arguments.
+    pub fn accept(self, run: &Run) -> Result<Monitor> {
+        let mut waiting = [PollFd::new(&self.listener, PollFlags::IN)];
+        let ready = poll(&mut waiting, Some(&Timespec { tv_sec: CONNECTS_WITHIN, tv_nsec: 0 }))?;
+        ensure!(ready == 1, "QEMU did not connect to its monitor: did it start?");
+        let (stream, _) = self.listener.accept()?;
+        let mut prompt = Conversation::new(stream.try_clone()?, stream, run.deadline());
+        prompt.expect("(qemu) ", 20)?;
+        Ok(Monitor { prompt })
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        // A file in the temporary directory is all that would be left.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// The monitor of a running QEMU.
+pub struct Monitor {
+    prompt: Conversation,
+}
+
+impl Monitor {
+    /// `bytes` of physical memory from `address` on.
+    pub fn memory(&mut self, address: u64, bytes: usize, file: &Path) -> Result<Vec<u8>> {
+        self.prompt.send(format!("pmemsave {address:#x} {bytes} \"{}\"\n", file.display()))?;
+        self.prompt.expect("(qemu) ", 20)?;
+        std::fs::read(file).context("QEMU wrote no memory")
+    }
+}

@@ -1,0 +1,148 @@
+//! Gives orders to a `probe` guest over the shared console, one line each, and reads its answers.
+
+use crate::conversation::Conversation;
+use crate::counters::CTRL_T;
+use crate::shell::tag;
+use anyhow::{Context, Result, bail, ensure};
+
+/// Seconds for an order that is not said to take longer.
+const SHORT: u64 = 20;
+
+/// A probe in a partition.
+pub struct Probe {
+    /// The partition's name.
+    pub name: &'static str,
+    /// Its digit for Ctrl-T.
+    pub digit: u8,
+}
+
+/// What a probe answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Done, and what it says about itself.
+    Ok(String),
+    /// The operation took an exception.
+    Fault(Fault),
+    /// A check failed, or the order was not understood.
+    Error(String),
+}
+
+/// An exception that a guest took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Exception class.
+    pub ec: u64,
+    /// Fault status code.
+    pub dfsc: u64,
+    /// Fault address.
+    pub far: u64,
+}
+
+impl Answer {
+    fn parse(text: &str) -> Option<Self> {
+        let (kind, rest) = text.split_once(' ').unwrap_or((text, ""));
+        Some(match kind {
+            "ok" => Self::Ok(rest.trim().to_owned()),
+            "error" => Self::Error(rest.trim().to_owned()),
+            "fault" => {
+                Self::Fault(Fault { ec: field(rest, "ec")?, dfsc: field(rest, "dfsc")?, far: field(rest, "far")? })
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// The number of `name=NUMBER` in a line.
+pub fn field(text: &str, name: &str) -> Option<u64> {
+    let word = text.split_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix('='))?;
+    number(word)
+}
+
+/// A decimal or `0x` hexadecimal number.
+pub fn number(word: &str) -> Option<u64> {
+    match word.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16).ok(),
+        None => word.parse().ok(),
+    }
+}
+
+impl Probe {
+    /// Waits until it takes orders.
+    pub fn ready(&self, console: &mut Conversation) -> Result<()> {
+        let prompt = format!("\n{}| probe> ", self.name);
+        // The prompts of several probes come in any order: what was said before counts too.
+        let deadline = console.deadline(SHORT);
+        console.transcript().wait(0, deadline, &format!("{prompt:?}"), |bytes| {
+            String::from_utf8_lossy(bytes).contains(&prompt).then_some(())
+        })
+    }
+
+    /// Gives an order, whatever comes of it.
+    pub fn ask(&self, console: &mut Conversation, order: &str) -> Result<Answer> {
+        self.ask_for(console, order, SHORT)
+    }
+
+    /// Gives an order that may take `seconds`.
+    pub fn ask_for(&self, console: &mut Conversation, order: &str, seconds: u64) -> Result<Answer> {
+        self.order(console, order)?;
+        let own = |line: &str| tag(line).filter(|(name, _)| *name == self.name).map(|(_, text)| text.to_owned());
+        console.expect_line(&format!("{} to repeat `{order}`", self.name), SHORT, |line| {
+            own(line)?.ends_with(order).then_some(())
+        })?;
+        let wanted = format!("{}'s answer to `{order}`", self.name);
+        console.expect_line(&wanted, seconds, |line| Answer::parse(&own(line)?))
+    }
+
+    /// Gives an order that has no answer.
+    pub fn order(&self, console: &mut Conversation, order: &str) -> Result<()> {
+        console.send([CTRL_T, b'0' + self.digit])?;
+        console.send(format!("{order}\n"))
+    }
+
+    /// Gives an order that must succeed; returns what it says.
+    pub fn ok(&self, console: &mut Conversation, order: &str) -> Result<String> {
+        match self.ask(console, order)? {
+            Answer::Ok(text) => Ok(text),
+            other => bail!("{}: `{order}` ended in {other:x?}", self.name),
+        }
+    }
+
+    /// Gives an order whose result is one number.
+    pub fn value(&self, console: &mut Conversation, order: &str) -> Result<u64> {
+        let text = self.ok(console, order)?;
+        number(text.trim_start_matches("x0=")).with_context(|| format!("`{order}` answered {text:?}"))
+    }
+
+    /// Calls a function by `hvc` or `smc`; its x0 as PSCI codes are: 32 bits, signed.
+    pub fn call(&self, console: &mut Conversation, order: &str) -> Result<i32> {
+        let text = self.ok(console, order)?;
+        let x0 = field(&text, "x0").or_else(|| number(&text)).or_else(|| text.parse::<i64>().ok().map(|n| n as u64));
+        Ok(x0.with_context(|| format!("`{order}` answered {text:?}"))? as i32)
+    }
+
+    /// The operation must be an external abort at this address: nothing is there for this guest.
+    pub fn must_abort(&self, console: &mut Conversation, order: &str, address: u64) -> Result<()> {
+        /// Synchronous external abort, not on a table walk.
+        const EXTERNAL: u64 = 0x10;
+        let answer = self.ask(console, order)?;
+        let Answer::Fault(fault) = answer else { bail!("`{order}` was not stopped: {answer:x?}") };
+        let class = if order.starts_with("exec") { 0x21 } else { 0x25 };
+        let is_right = fault.ec == class && fault.dfsc == EXTERNAL && fault.far == address;
+        ensure!(is_right, "`{order}` ended in {fault:x?}, expected ec={class:#x} dfsc=0x10 far={address:#x}");
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_read() {
+        assert_eq!(Answer::parse("ok 0x10"), Some(Answer::Ok("0x10".into())));
+        assert_eq!(Answer::parse("error no such command"), Some(Answer::Error("no such command".into())));
+        let fault = Fault { ec: 0x25, dfsc: 0x10, far: 0x3000_0000 };
+        assert_eq!(Answer::parse("fault ec=0x25 dfsc=0x10 far=0x30000000 esr=0x96000010"), Some(Answer::Fault(fault)));
+        assert_eq!(Answer::parse("probe> ok"), None);
+    }
+}

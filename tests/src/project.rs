@@ -1,0 +1,120 @@
+//! The checkout under test: where its files are, and the images that the host tool builds from system files.
+
+use anyhow::{Context, Result, ensure};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The checkout, a scratch directory in it, and the images built so far.
+pub struct Project {
+    root: PathBuf,
+    scratch: PathBuf,
+    is_plain: bool,
+    images: Mutex<BTreeMap<String, Arc<Mutex<Option<PathBuf>>>>>,
+}
+
+impl Project {
+    /// The checkout that this program was built from.
+    pub fn open(is_plain: bool) -> Result<Self> {
+        let package = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+        let root = package.parent().context("the package is not in a checkout")?.to_owned();
+        let all = root.join("build/tests");
+        remove_finished(&all);
+        let scratch = all.join(std::process::id().to_string());
+        std::fs::create_dir_all(&scratch).with_context(|| format!("cannot make {}", scratch.display()))?;
+        Ok(Self { root, scratch, is_plain, images: Mutex::default() })
+    }
+
+    /// The checkout's top directory.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// This run's scratch directory.
+    pub fn scratch(&self) -> &Path {
+        &self.scratch
+    }
+
+    /// Whether Linux boots without Bulkhead, to tell a guest's fault from the hypervisor's.
+    pub fn is_plain(&self) -> bool {
+        self.is_plain
+    }
+
+    /// A file of the checkout that something else must have built.
+    pub fn built(&self, path: &str) -> Result<PathBuf> {
+        let file = self.root.join(path);
+        ensure!(file.is_file(), "{path} is missing: run `make setup test-guests`");
+        Ok(file)
+    }
+
+    /// Builds the host tool, so that the images come from the sources as they are.
+    pub fn build_tool(&self) -> Result<()> {
+        run(Command::new("cargo").args(["build", "--release", "-q", "-p", "bulkhead"]).current_dir(&self.root)).map(drop)
+    }
+
+    /// The host tool.
+    pub fn tool(&self) -> Command {
+        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+        let mut command = Command::new(self.root.join(target).join("release/bulkhead"));
+        command.current_dir(&self.root);
+        command
+    }
+
+    /// The image of `tests/systems/NAME.toml`, built once.
+    pub fn image(&self, name: &str) -> Result<PathBuf> {
+        let system = self.root.join("tests/systems").join(name).with_extension("toml");
+        self.image_of(name, &system)
+    }
+
+    /// The image of a system file, built once under `name`.
+    pub fn image_of(&self, name: &str, system: &Path) -> Result<PathBuf> {
+        let slot = {
+            let mut images = self.images.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(images.entry(name.to_owned()).or_default())
+        };
+        // Held while building: who needs the same image waits, who needs another one does not.
+        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(image) = &*slot {
+            return Ok(image.clone());
+        }
+        let image = self.scratch.join(name).with_extension("img");
+        run(self.tool().arg("build").arg(system).arg("-o").arg(&image))?;
+        Ok(slot.insert(image).clone())
+    }
+
+    /// Removes the scratch directory when nothing in it is worth keeping.
+    pub fn close(self, is_clean: bool) {
+        for slot in self.images.into_inner().unwrap_or_else(PoisonError::into_inner).into_values() {
+            if let Some(image) = slot.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                if is_clean {
+                    let _ = std::fs::remove_file(image);
+                }
+            }
+        }
+        if is_clean {
+            let _ = std::fs::remove_dir_all(&self.scratch);
+        }
+    }
+}
+
+/// Removes what earlier runs kept; a run that still goes on in this checkout keeps its own.
+fn remove_finished(all: &Path) {
+    for entry in all.read_dir().into_iter().flatten().flatten() {
+        let is_running = Path::new("/proc").join(entry.file_name()).exists();
+        if !is_running {
+            // What cannot be removed is another user's.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// Runs a command to its end and returns its standard output; a failure shows what it said.
+pub fn run(command: &mut Command) -> Result<String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command.output().with_context(|| format!("cannot run {name}: run `make setup`"))?;
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{command:?} ended with {}\n{stdout}{stderr}", output.status);
+    Ok(stdout)
+}

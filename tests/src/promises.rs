@@ -1,0 +1,25 @@
+//! The table of all scenarios, by theme.
+
+mod boot_failures;
+mod clone;
+mod console;
+mod guests;
+mod isolation;
+mod linux;
+pub mod speed;
+
+use crate::scenario::Scenario;
+
+/// Every scenario there is.
+pub fn all() -> impl Iterator<Item = &'static Scenario> {
+    let themes = [
+        boot_failures::SCENARIOS,
+        clone::SCENARIOS,
+        console::SCENARIOS,
+        guests::SCENARIOS,
+        isolation::SCENARIOS,
+        linux::SCENARIOS,
+        speed::SCENARIOS,
+    ];
+    themes.into_iter().flatten()
+}

@@ -1,0 +1,64 @@
+//! B63: the bench rows stay what they are, and below the peers.
+
+use crate::bench::{Baseline, behind_peers, measure, measure_plain};
+use crate::bundle::Bundle;
+use crate::promises::linux::gic;
+use crate::run::Run;
+use crate::scenario::{Kind, Scenario, When, promise};
+use anyhow::{Result, ensure};
+
+/// EL2's text, read-only data, data and zeroed memory in bytes, without its frame pool.
+const IMAGE_MAX: u64 = 1 << 20;
+
+/// B63.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "bench",
+        kinds: &[Kind::V3, Kind::V2],
+        when: When::Alone,
+        seconds: 300,
+        promises: &[
+            promise("B63", "every_row_beats_bao_and_hvisor"),
+            promise("B63", "medians_equal_the_baseline_and_maxima_are_near_it"),
+        ],
+        body: bench,
+    },
+    Scenario {
+        name: "size",
+        kinds: &[Kind::Host],
+        when: When::Always,
+        seconds: 60,
+        promises: &[promise("B63", "el2_in_memory_is_at_most_1_mib")],
+        body: size,
+    },
+];
+
+/// What `bulkhead-tests bench` prints runs as a scenario without promises.
+pub static TABLE: Scenario =
+    Scenario { name: "table", kinds: &[], when: When::Alone, seconds: 3600, promises: &[], body: |_| Ok(()) };
+
+fn bench(run: &mut Run) -> Result<()> {
+    let gic = gic(run.kind);
+    let plain = measure_plain(run, gic)?;
+    let rows = measure(run, gic)?;
+    run.promise("every_row_beats_bao_and_hvisor", |run| {
+        let behind = behind_peers(&rows, &plain, run.kind);
+        ensure!(behind.is_empty(), "{}", behind.join("\n"));
+        Ok(())
+    });
+    run.promise("medians_equal_the_baseline_and_maxima_are_near_it", |run| {
+        let different = Baseline::read(run.project)?.differences(&rows, run.kind);
+        ensure!(different.is_empty(), "{}\n`bulkhead-tests bench --accept` if this is meant", different.join("\n"));
+        Ok(())
+    });
+    Ok(())
+}
+
+fn size(run: &mut Run) -> Result<()> {
+    run.promise("el2_in_memory_is_at_most_1_mib", |run| {
+        let bytes = Bundle::read(&run.project.image("bare")?)?.el2_bytes();
+        ensure!(bytes <= IMAGE_MAX, "EL2 takes {bytes} bytes, at most {IMAGE_MAX} are promised");
+        Ok(())
+    });
+    Ok(())
+}

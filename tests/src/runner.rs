@@ -1,0 +1,146 @@
+//! Runs scenarios two at a time and prints a line per promise.
+
+use crate::project::Project;
+use crate::promises;
+use crate::run::{Outcome, Run};
+use crate::scenario::{Kind, Promise, Scenario, When};
+use anyhow::Result;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// QEMUs at a time: the promise is two cores.
+const WORKERS: usize = 2;
+/// Most time for checks and QEMU tests together.
+const BUDGET: Duration = Duration::from_secs(25 * 60);
+
+/// What to run.
+#[derive(Default)]
+pub struct Plan {
+    /// Whether long scenarios run too.
+    pub is_long: bool,
+    /// Whether Linux boots without Bulkhead.
+    pub is_plain: bool,
+    /// When the whole check began, in seconds since 1970; now if not given.
+    pub started: Option<u64>,
+    /// What to run: nothing means all.
+    pub filters: Vec<String>,
+}
+
+/// One scenario on one machine.
+type Job = (&'static Scenario, Kind);
+
+impl Plan {
+    fn wants(&self, scenario: &Scenario, kind: Kind, promise: &Promise) -> bool {
+        let kind = kind.to_string();
+        self.filters.is_empty()
+            || self.filters.iter().any(|filter| {
+                promise.id == filter || kind == *filter || promise.name.contains(filter) || scenario.name.contains(filter)
+            })
+    }
+
+    /// By the seconds they may take.
+    fn jobs(&self) -> Vec<Job> {
+        let mut jobs: Vec<Job> = promises::all()
+            .filter(|scenario| self.is_long || scenario.when != When::Long)
+            .flat_map(|scenario| scenario.kinds.iter().map(move |&kind| (scenario, kind)))
+            .filter(|&(scenario, kind)| scenario.promises.iter().any(|promise| self.wants(scenario, kind, promise)))
+            .collect();
+        jobs.sort_by_key(|(scenario, _)| scenario.seconds);
+        jobs
+    }
+}
+
+/// Prints `id machine name` for each promise that has a test.
+pub fn list(plan: &Plan) {
+    let mut lines: Vec<String> = Vec::new();
+    for (scenario, kind) in plan.jobs() {
+        let promises = scenario.promises.iter().filter(|promise| plan.wants(scenario, kind, promise));
+        lines.extend(promises.map(|promise| format!("{} {kind} {}", promise.id, promise.name)));
+    }
+    lines.sort();
+    for line in lines {
+        println!("{line}");
+    }
+}
+
+/// Runs the plan; fails if a promise broke or the budget is exceeded.
+pub fn run(plan: &Plan) -> Result<ExitCode> {
+    let began = Instant::now();
+    let project = Project::open(plan.is_plain)?;
+    if !plan.is_plain {
+        project.build_tool()?;
+    }
+    let (alone, beside): (Vec<Job>, Vec<Job>) = plan.jobs().into_iter().partition(|(s, _)| s.when == When::Alone);
+    let results = Mutex::new(Vec::new());
+    work(plan, &project, beside, WORKERS, &results);
+    work(plan, &project, alone, 1, &results);
+
+    let outcomes = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let failed = outcomes.iter().filter(|outcome| outcome.failure.is_some()).count();
+    project.close(failed == 0);
+    for outcome in outcomes.iter().filter(|outcome| outcome.failure.is_some()) {
+        println!("FAILED {} {} {}", outcome.promise.id, outcome.kind, outcome.promise.name);
+    }
+    let spent = plan.started.map_or(began.elapsed(), |epoch| {
+        SystemTime::now().duration_since(UNIX_EPOCH + Duration::from_secs(epoch)).unwrap_or_default()
+    });
+    let is_late = !plan.is_long && spent > BUDGET;
+    println!("total {:.0} s of {} s", spent.as_secs_f32(), BUDGET.as_secs());
+    if is_late {
+        println!("over budget: find the slow ones above, or move a torture to --long");
+    }
+    println!("{} passed, {failed} failed", outcomes.len() - failed);
+    Ok(if failed == 0 && !is_late && !outcomes.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// One worker takes the short ones first, so that a broken tree says so early; the others take the long ones first, so
+/// that no long one is left over for the end.
+fn work(plan: &Plan, project: &Project, jobs: Vec<Job>, workers: usize, results: &Mutex<Vec<Outcome>>) {
+    let queue = Mutex::new(VecDeque::from(jobs));
+    let next = |worker: usize| {
+        let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+        if worker == 0 { queue.pop_front() } else { queue.pop_back() }
+    };
+    std::thread::scope(|scope| {
+        for worker in 0..workers {
+            let next = &next;
+            scope.spawn(move || {
+                while let Some((scenario, kind)) = next(worker) {
+                    let outcomes = keep(plan, project, scenario, kind);
+                    let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
+                    outcomes.iter().for_each(print);
+                    results.extend(outcomes);
+                }
+            });
+        }
+    });
+}
+
+/// Runs one scenario to its outcomes, whatever happens in it.
+fn keep(plan: &Plan, project: &Project, scenario: &'static Scenario, kind: Kind) -> Vec<Outcome> {
+    let wanted = |promise: &Promise| plan.wants(scenario, kind, promise);
+    let mut run = match Run::new(project, scenario, kind, &wanted) {
+        Ok(run) => run,
+        Err(error) => {
+            let failure = Some(format!("{error:#}"));
+            let promises = scenario.promises.iter().filter(|promise| wanted(promise));
+            return promises.map(|promise| Outcome { promise, kind, seconds: 0.0, failure: failure.clone() }).collect();
+        }
+    };
+    let result = catch_unwind(AssertUnwindSafe(|| (scenario.body)(&mut run)));
+    let result = result.unwrap_or_else(|_| Err(anyhow::anyhow!("the test itself panicked (its message is above)")));
+    run.finish(result)
+}
+
+fn print(outcome: &Outcome) {
+    let Outcome { promise, kind, seconds, failure } = outcome;
+    let result = if failure.is_some() { "FAILED" } else { "ok" };
+    println!("{:<5} {kind:<4} {:<52} {result:<6} {seconds:6.1}", promise.id, promise.name);
+    for line in failure.iter().flat_map(|text| text.lines()) {
+        println!("      {line}");
+    }
+}

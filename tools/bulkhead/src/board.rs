@@ -1,0 +1,47 @@
+//! The boards that this tool knows, by the names that system files use.
+
+use manifest::Board;
+
+/// A board and its EL2 binary.
+#[derive(Debug)]
+pub struct Platform {
+    /// The board's facts.
+    pub board: &'static Board,
+    /// The cargo package of its EL2 binary.
+    pub package: &'static str,
+    /// The name of that binary.
+    pub binary: &'static str,
+}
+
+/// Every board.
+pub const PLATFORMS: [Platform; 2] = [
+    Platform { board: &platform_qemu_virt::BOARD, package: "platform-qemu-virt", binary: "bulkhead-qemu-virt" },
+    Platform { board: &platform_rpi4::BOARD, package: "platform-rpi4", binary: "bulkhead-rpi4" },
+];
+
+/// The board with this name.
+pub fn find(name: &str) -> Option<&'static Platform> {
+    PLATFORMS.iter().find(|platform| platform.board.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_facts_of_every_board_are_sound() {
+        for Platform { board, .. } in &PLATFORMS {
+            let machine = board.default_machine();
+            let banks: Vec<_> = board.ram_banks(machine).collect();
+            assert_eq!(banks.len(), board.ram.len(), "{}: an empty RAM bank", board.name);
+            assert!(banks.is_sorted_by(|a, b| a.end() <= b.start()), "{}: RAM banks overlap", board.name);
+            assert!(banks.iter().any(|bank| bank.contains(board.load_address)), "{}: load address", board.name);
+            assert!(board.trees(machine).next().is_some(), "{}: no GIC", board.name);
+            for device in board.devices {
+                let registers = device.region().expect("a device has registers");
+                assert!(registers.is_aligned(addr::PAGE_SIZE), "{}", device.name);
+                assert!(!banks.iter().any(|bank| bank.overlaps(&registers)), "{}", device.name);
+            }
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! The keys of a system file, and those that a later version of Bulkhead brings.
+
+/// The keys of one kind of table.
+#[derive(Debug)]
+pub struct Keys {
+    /// Keys that do something.
+    pub known: &'static [&'static str],
+    /// Keys that the design names and this version does not have.
+    pub later: &'static [&'static str],
+}
+
+/// The top of the file.
+pub const SYSTEM: Keys = Keys {
+    known: &["board", "machine", "console", "when_all_stopped", "scrub_at_boot", "partition"],
+    later: &["service"],
+};
+
+/// `machine = { ... }`.
+pub const MACHINE: Keys = Keys { known: &["cores", "memory"], later: &[] };
+
+/// `[[partition]]`.
+pub const PARTITION: Keys = Keys {
+    known: &[
+        "name",
+        "cores",
+        "memory",
+        "kernel",
+        "initrd",
+        "bootargs",
+        "devices",
+        "identity",
+        "kernel_at",
+        "device_tree_at",
+        "memory_at",
+        "on_crash",
+    ],
+    later: &["watchdog", "io", "disk", "net"],
+};

@@ -1,0 +1,169 @@
+//! One TOML table: unknown keys reported on entry, then values fetched by type.
+
+use super::keys::Keys;
+use super::{Given, size};
+use crate::diagnostic::{Diagnostic, Span};
+use crate::near;
+use toml::de::{DeTable, DeValue};
+
+/// A table whose keys were checked.
+pub struct Table<'a, 'i> {
+    entries: &'a DeTable<'i>,
+    span: Span,
+    /// Keys that an unknown key nearly was: their absence was reported as a misspelling.
+    misspelt: Vec<&'static str>,
+}
+
+impl<'a, 'i> Table<'a, 'i> {
+    /// The table `entries`, called `what` in messages.
+    pub fn new(what: &str, entries: &'a DeTable<'i>, span: Span, keys: &Keys, found: &mut Vec<Diagnostic>) -> Self {
+        let mut misspelt = Vec::new();
+        for key in entries.keys() {
+            let name: &str = key.get_ref();
+            if keys.known.contains(&name) {
+                continue;
+            }
+            if keys.later.contains(&name) {
+                let title = format!("`{name}` comes with a later version of Bulkhead");
+                found.push(Diagnostic::new(key.span(), title, "take it out: this version does not have it yet"));
+                continue;
+            }
+            let near = near::nearest(name, keys.known.iter().copied().filter(|known| !entries.contains_key(*known)));
+            misspelt.extend(near.and_then(|near| keys.known.iter().copied().find(|known| *known == near)));
+            let help = match near {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("the keys of {what} are {}", near::list(keys.known.iter().copied())),
+            };
+            found.push(Diagnostic::new(key.span(), format!("unknown key `{name}` in {what}"), help));
+        }
+        Self { entries, span, misspelt }
+    }
+
+    /// Where the table's header stands.
+    pub fn span(&self) -> Span {
+        self.span.clone()
+    }
+
+    /// Whether an unknown key was taken for a slip of `key`.
+    pub fn was_misspelt(&self, key: &str) -> bool {
+        self.misspelt.contains(&key)
+    }
+
+    /// The raw value of `key`.
+    pub fn get(&self, key: &str) -> Option<(&'a DeValue<'i>, Span)> {
+        self.entries.get(key).map(|value| (value.get_ref(), value.span()))
+    }
+
+    /// A value that `turn` accepts; otherwise "`key` is `form`".
+    fn typed<T>(
+        &self,
+        key: &str,
+        found: &mut Vec<Diagnostic>,
+        form: &str,
+        example: &str,
+        turn: impl FnOnce(&DeValue<'i>) -> Option<T>,
+    ) -> Given<T> {
+        let Some((value, span)) = self.get(key) else { return Given::Absent };
+        match turn(value) {
+            Some(turned) => Given::Is(turned, span),
+            None => {
+                let title = format!("`{key}` is {form}, not {}", describe(value));
+                found.push(Diagnostic::new(span.clone(), title, format!("write it as `{key} = {example}`")));
+                Given::Wrong(span)
+            }
+        }
+    }
+
+    /// Text.
+    pub fn string(&self, key: &str, found: &mut Vec<Diagnostic>) -> Given<String> {
+        self.typed(key, found, "text", "\"...\"", |value| value.as_str().map(str::to_owned))
+    }
+
+    /// True or false.
+    pub fn boolean(&self, key: &str, found: &mut Vec<Diagnostic>) -> Given<bool> {
+        self.typed(key, found, "true or false", "true", DeValue::as_bool)
+    }
+
+    /// A whole number.
+    pub fn integer(&self, key: &str, found: &mut Vec<Diagnostic>) -> Given<i64> {
+        self.typed(key, found, "a whole number", "4", integer)
+    }
+
+    /// A size in bytes.
+    pub fn size(&self, key: &str, found: &mut Vec<Diagnostic>) -> Given<u64> {
+        let text = self.typed(key, found, "a size in quotes", "\"512M\"", |value| value.as_str().map(str::to_owned));
+        text.then(|text, span| match size::parse(&text) {
+            Ok(bytes) => Some(bytes),
+            Err(bad) => {
+                found.push(Diagnostic::new(span.clone(), format!("bad size \"{text}\" for `{key}`"), bad.mend()));
+                None
+            }
+        })
+    }
+
+    /// One of a few words.
+    pub fn choice<T: Copy>(&self, key: &str, found: &mut Vec<Diagnostic>, choices: &[(&str, T)]) -> Given<T> {
+        let example = format!("\"{}\"", choices.first().map_or("", |(word, _)| word));
+        let text = self.typed(key, found, "text", &example, |value| value.as_str().map(str::to_owned));
+        text.then(|text, span| {
+            let choice = choices.iter().find(|(word, _)| *word == text);
+            if choice.is_none() {
+                let help = match near::nearest(&text, choices.iter().map(|(word, _)| *word)) {
+                    Some(near) => format!("did you mean \"{near}\"?"),
+                    None => format!("write {}", near::list(choices.iter().map(|(word, _)| *word))),
+                };
+                found.push(Diagnostic::new(span.clone(), format!("`{key}` cannot be \"{text}\""), help));
+            }
+            choice.map(|(_, value)| *value)
+        })
+    }
+
+    /// A list whose elements `turn` accepts, each with its place.
+    pub fn list<T>(
+        &self,
+        key: &str,
+        found: &mut Vec<Diagnostic>,
+        form: &str,
+        example: &str,
+        turn: impl Fn(&DeValue<'i>) -> Option<T>,
+    ) -> Given<Vec<(T, Span)>> {
+        let Some((value, span)) = self.get(key) else { return Given::Absent };
+        let DeValue::Array(elements) = value else {
+            let title = format!("`{key}` is a list of {form}, not {}", describe(value));
+            found.push(Diagnostic::new(span.clone(), title, format!("write it as `{key} = {example}`")));
+            return Given::Wrong(span);
+        };
+        let mut turned = Vec::new();
+        let mut is_wrong = false;
+        for element in elements.iter() {
+            match turn(element.get_ref()) {
+                Some(value) => turned.push((value, element.span())),
+                None => {
+                    is_wrong = true;
+                    let title = format!("`{key}` is a list of {form}, not of {}", describe(element.get_ref()));
+                    found.push(Diagnostic::new(element.span(), title, format!("write it as `{key} = {example}`")));
+                }
+            }
+        }
+        if is_wrong { Given::Wrong(span) } else { Given::Is(turned, span) }
+    }
+}
+
+/// A whole number that fits.
+pub fn integer(value: &DeValue<'_>) -> Option<i64> {
+    let number = value.as_integer()?;
+    i64::from_str_radix(number.as_str(), number.radix()).ok()
+}
+
+/// What a value is, in a message.
+fn describe(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(text) => format!("\"{text}\""),
+        DeValue::Integer(number) => number.as_str().to_owned(),
+        DeValue::Float(number) => number.as_str().to_owned(),
+        DeValue::Boolean(value) => value.to_string(),
+        DeValue::Datetime(_) => "a date".to_owned(),
+        DeValue::Array(_) => "a list".to_owned(),
+        DeValue::Table(_) => "a table".to_owned(),
+    }
+}

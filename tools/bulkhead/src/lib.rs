@@ -1,0 +1,30 @@
+//! From a system file to a bootable image: the library behind the `bulkhead` command.
+//!
+//! ```text
+//! file      TOML with the place of every value          -> SystemFile, mistakes
+//! kernel    containers unpacked, format told by content -> Kernel
+//! place     partitions and EL2's pool in board RAM      -> banks
+//! fit       kernel, initrd, device tree in guest RAM    -> payload addresses
+//! tree      what the guest is told                      -> device tree blobs
+//! plan      all of these, then manifest::validate       -> Plan
+//! image     EL2 binary + manifest + payloads            -> the boot bundle
+//! ```
+//! It never writes an address into a system file, and it checks nothing itself that `manifest::validate` can check:
+//! what passes here passes at boot.
+#![forbid(unsafe_code)]
+
+pub mod board;
+pub mod diagnostic;
+pub mod el2;
+pub mod file;
+pub mod fit;
+pub mod image;
+pub mod kernel;
+pub mod locate;
+pub mod map;
+pub mod near;
+pub mod place;
+pub mod plan;
+pub mod qemu;
+pub mod svg;
+pub mod tree;

@@ -1,0 +1,162 @@
+//! Who owns what, as a table.
+
+use crate::plan::Plan;
+use abi::{IntId, machine};
+use addr::{ByteSize, Pa, Region};
+use manifest::{Owner, PayloadKind};
+use std::fmt::Write;
+
+/// A range of RAM and whose it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The range.
+    pub region: Region<Pa>,
+    /// Its owner, for people.
+    pub owner: String,
+    /// The partition's place in the system file, if one owns it.
+    pub partition: Option<usize>,
+}
+
+/// RAM in ascending order, what is free included.
+pub fn ram(plan: &Plan) -> Vec<Row> {
+    let (board, system) = (plan.platform.board, &plan.system);
+    let row = |region, owner: String, partition| Row { region, owner, partition };
+    let mut rows: Vec<Row> = Vec::new();
+    for (place, partition) in system.partitions.iter().enumerate() {
+        rows.extend(partition.banks.iter().map(|bank| row(bank.pa, partition.name.to_string(), Some(place))));
+    }
+    rows.push(row(system.pool, "(hypervisor: frame pool)".into(), None));
+    let bundle = Region::new(board.load_address, system.bundle_size);
+    rows.extend(bundle.map(|region| row(region, "(hypervisor: boot bundle)".into(), None)));
+    for reserved in board.reserved {
+        let region = Region::new(reserved.start, reserved.size);
+        // Firmware moves its tree behind a bundle that reaches it.
+        let is_free = |region: &Region<Pa>| bundle.is_none_or(|bundle| !bundle.overlaps(region));
+        rows.extend(
+            region.filter(is_free).map(|region| row(region, format!("({})", Owner::Board(reserved.name)), None)),
+        );
+    }
+    rows.sort_by_key(|row| row.region.start());
+    let mut all = Vec::new();
+    for bank in board.ram_banks(system.machine) {
+        let mut next = bank.start();
+        for owned in rows.iter().filter(|row| bank.covers(&row.region)) {
+            all.extend(between(next, owned.region.start()));
+            all.push(owned.clone());
+            next = owned.region.end();
+        }
+        all.extend(between(next, bank.end()));
+    }
+    all
+}
+
+fn between(start: Pa, end: Pa) -> Option<Row> {
+    let region = Region::new(start, end.as_u64().checked_sub(start.as_u64())?)?;
+    Some(Row { region, owner: "-".into(), partition: None })
+}
+
+/// The owner of each core: the partition's place and the vCPU.
+pub fn cores(plan: &Plan) -> Vec<Option<(usize, usize)>> {
+    let owner = |core: u16| {
+        plan.system.partitions.iter().enumerate().find_map(|(place, partition)| {
+            let vcpu = partition.cores.iter().position(|id| id.number() == core)?;
+            Some((place, vcpu))
+        })
+    };
+    (0..plan.system.machine.cores).map(owner).collect()
+}
+
+/// Interrupts and whose they are.
+pub fn interrupts(plan: &Plan) -> Vec<(String, String)> {
+    let board = plan.platform.board;
+    let mut rows = vec![
+        (
+            intids(&[machine::VIRTUAL_TIMER, machine::PHYSICAL_TIMER, machine::PMU]),
+            "each core's partition: timers, PMU".into(),
+        ),
+        (
+            intids(&[machine::HYPERVISOR_TIMER, board.gic.maintenance, board.uart_intid]),
+            "(hypervisor: timer, GIC, console)".into(),
+        ),
+    ];
+    for partition in &plan.system.partitions {
+        for device in partition.devices.iter().filter_map(|id| board.devices.get(usize::from(id.0))) {
+            rows.push((intids(device.intids), format!("{}: {}", partition.name, device.name)));
+        }
+    }
+    rows
+}
+
+fn intids(intids: &[IntId]) -> String {
+    intids.iter().map(IntId::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// The whole table.
+pub fn table(plan: &Plan) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = write_table(&mut out, plan);
+    out
+}
+
+fn write_table(out: &mut String, plan: &Plan) -> std::fmt::Result {
+    let (board, system) = (plan.platform.board, &plan.system);
+    writeln!(out, "board {}: {} cores, {} of RAM", board.name, system.machine.cores, ByteSize(system.machine.memory))?;
+
+    writeln!(out, "\n{:<28} owner", "core")?;
+    for (core, owner) in cores(plan).into_iter().enumerate() {
+        match owner {
+            Some((place, vcpu)) => writeln!(out, "{core:<28} {} vCPU {vcpu}", system.partitions[place].name)?,
+            None => writeln!(out, "{core:<28} -")?,
+        }
+    }
+
+    writeln!(out, "\n{:<28} {:>9}  owner", "RAM", "size")?;
+    for row in ram(plan) {
+        writeln!(out, "{:<28} {:>9}  {}", row.region.to_string(), ByteSize(row.region.size()).to_string(), row.owner)?;
+    }
+
+    writeln!(out, "\n{:<28} owner", "interrupt")?;
+    for (intids, owner) in interrupts(plan) {
+        writeln!(out, "{intids:<28} {owner}")?;
+    }
+
+    writeln!(out, "\n{:<28} {:>9}  owner", "device", "")?;
+    writeln!(out, "{:<28} {:>9}  (hypervisor: console)", board.uart.to_string(), "")?;
+    for partition in &system.partitions {
+        for device in partition.devices.iter().filter_map(|id| board.devices.get(usize::from(id.0))) {
+            let region = device.region().map(|region| region.to_string()).unwrap_or_default();
+            writeln!(out, "{region:<28} {:>9}  {}: {}", "", partition.name, device.name)?;
+        }
+    }
+
+    for (partition, format) in system.partitions.iter().zip(&plan.formats) {
+        writeln!(out, "\nguest '{}' sees", partition.name)?;
+        for bank in partition.banks.iter().filter_map(|bank| bank.guest()) {
+            writeln!(out, "  {:<26} {:>9}  memory", bank.to_string(), ByteSize(bank.size()).to_string())?;
+        }
+        for payload in &partition.payloads {
+            // The trees of the two GIC versions share one place; one line says so.
+            if payload.kind == PayloadKind::DeviceTreeV2
+                && partition.payloads.iter().any(|p| p.kind == PayloadKind::DeviceTreeV3)
+            {
+                continue;
+            }
+            let what = match payload.kind {
+                PayloadKind::Kernel => format!("kernel ({format})"),
+                kind if kind.is_tree() => "device tree".to_owned(),
+                kind => kind.to_string(),
+            };
+            let Some(region) = payload.destination() else { continue };
+            writeln!(out, "  {:<26} {:>9}  {what}", region.to_string(), rounded(region.size()))?;
+        }
+        writeln!(out, "  {:<26} {:>9}  first instruction", partition.entry.to_string(), "")?;
+    }
+    Ok(())
+}
+
+/// Whole kibibytes or mebibytes, upwards: payload sizes are odd numbers.
+fn rounded(bytes: u64) -> String {
+    let (unit, letter) = if bytes < 1 << 20 { (1 << 10, 'K') } else { (1 << 20, 'M') };
+    format!("{}{letter}", bytes.div_ceil(unit))
+}

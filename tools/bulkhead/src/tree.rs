@@ -1,0 +1,277 @@
+//! The device tree of a guest: QEMU `virt` as far as the guest machine has it (hw/arm/virt.c), one per GIC version.
+//!
+//! Nothing random goes in (no `rng-seed`, no `kaslr-seed`): the same system file gives the same image, byte for byte.
+
+use abi::{IntId, machine};
+use addr::{Ipa, Pa, Region};
+use dtoolkit::ToPropertyValue;
+use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
+use manifest::{Board, Device, GICV2_CORES};
+
+/// Most bytes of a tree: 64 vCPUs, 8 devices and 2048 bytes of bootargs need less.
+pub const TREE_MAX: u64 = 64 << 10;
+
+/// Interrupt flags of the GIC bindings: active high, level-sensitive.
+const LEVEL_HIGH: u32 = 4;
+/// Interrupt types of the GIC bindings.
+const SPI: u32 = 0;
+const PPI: u32 = 1;
+
+const GIC_PHANDLE: u32 = 1;
+const CLOCK_PHANDLE: u32 = 2;
+
+/// Which GIC the tree describes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GicVersion {
+    /// GICv2.
+    V2,
+    /// GICv3.
+    V3,
+}
+
+/// Where a partition sees its GIC and its console.
+#[derive(Clone, Copy, Debug)]
+pub struct Registers {
+    gicd: u64,
+    /// Bytes of a GICv2's distributor: QEMU `virt` rounds up, boards put the next block behind 4 KiB.
+    gicd_size_v2: u64,
+    gicc: u64,
+    gicr: u64,
+    uart: u64,
+    uart_intid: IntId,
+}
+
+impl Registers {
+    /// The guest machine's.
+    pub const GUEST: Self = Self {
+        gicd: machine::GICD.as_u64(),
+        gicd_size_v2: machine::GICD_SIZE,
+        gicc: machine::GICC.as_u64(),
+        gicr: machine::GICR.as_u64(),
+        uart: machine::UART.as_u64(),
+        uart_intid: machine::UART_INTID,
+    };
+
+    /// The board's, for a partition whose addresses are physical.
+    pub fn of(board: &Board) -> Self {
+        let v2 = board.gic.v2.map(|gic| (gic.gicd, gic.gicc));
+        let v3 = board.gic.v3.map(|gic| (gic.gicd, gic.gicr));
+        let or_none = |address: Option<Pa>| address.map_or(0, Pa::as_u64);
+        Self {
+            gicd: or_none(v2.or(v3).map(|(gicd, _)| gicd)),
+            gicd_size_v2: addr::PAGE_SIZE,
+            gicc: or_none(v2.map(|(_, gicc)| gicc)),
+            gicr: or_none(v3.map(|(_, gicr)| gicr)),
+            uart: board.uart.as_u64(),
+            uart_intid: board.uart_intid,
+        }
+    }
+}
+
+/// What a tree tells its guest.
+#[derive(Clone, Debug)]
+pub struct Guest<'a> {
+    /// vCPUs.
+    pub vcpus: usize,
+    /// RAM banks.
+    pub ram: &'a [Region<Ipa>],
+    /// Kernel command line.
+    pub bootargs: Option<&'a str>,
+    /// The initrd.
+    pub initrd: Option<Region<Ipa>>,
+    /// Assigned devices.
+    pub devices: &'a [&'a Device],
+    /// GIC and console.
+    pub registers: Registers,
+}
+
+/// The tree of `guest` on a GIC of this version.
+pub fn build(guest: &Guest<'_>, gic: GicVersion) -> Vec<u8> {
+    let mut tree = DeviceTree::new();
+    let mut root = node("")
+        .with("compatible", "linux,dummy-virt")
+        .with("model", "linux,dummy-virt")
+        .with("#address-cells", 2u32)
+        .with("#size-cells", 2u32)
+        .with("interrupt-parent", GIC_PHANDLE)
+        .with_child(chosen(guest))
+        .with_child(node("aliases").with("serial0", console_path(guest)))
+        .with_child(psci())
+        .with_child(cpus(guest, gic));
+    for bank in guest.ram {
+        let memory = node(&unit("memory", bank.start().as_u64())).with("device_type", "memory");
+        root = root.with_child(memory.with("reg", reg(bank.start().as_u64(), bank.size())));
+    }
+    root = root
+        .with_child(timer(guest, gic))
+        .with_child(pmu(guest, gic))
+        .with_child(interrupt_controller(guest, gic))
+        .with_child(
+            node("apb-pclk")
+                .with("compatible", "fixed-clock")
+                .with("#clock-cells", 0u32)
+                .with("clock-frequency", 24_000_000u32)
+                .with("clock-output-names", "clk24mhz")
+                .with("phandle", CLOCK_PHANDLE),
+        )
+        .with_child(console(guest));
+    for device in guest.devices {
+        root = root.with_child(assigned(device));
+    }
+    tree.root = root;
+    tree.to_dtb()
+}
+
+/// Building by chaining; names and values here are all valid.
+trait Chain: Sized {
+    fn with(self, name: &str, value: impl ToPropertyValue) -> Self;
+    fn with_child(self, child: DeviceTreeNode) -> Self;
+}
+
+impl Chain for DeviceTreeNode {
+    fn with(mut self, name: &str, value: impl ToPropertyValue) -> Self {
+        self.add_property(DeviceTreeProperty::new_unchecked(name, value));
+        self
+    }
+    fn with_child(mut self, child: DeviceTreeNode) -> Self {
+        self.add_child(child);
+        self
+    }
+}
+
+fn node(name: &str) -> DeviceTreeNode {
+    DeviceTreeNode::new_unchecked(name)
+}
+
+fn unit(name: &str, address: u64) -> String {
+    format!("{name}@{address:x}")
+}
+
+fn cells(value: u64) -> [u32; 2] {
+    [(value >> 32) as u32, value as u32]
+}
+
+fn reg(start: u64, size: u64) -> Vec<u32> {
+    [cells(start), cells(size)].concat()
+}
+
+/// An SPI's specifier in the GIC bindings.
+fn spi(intid: IntId) -> [u32; 3] {
+    [SPI, intid.number().saturating_sub(32), LEVEL_HIGH]
+}
+
+/// A PPI's specifier: on a GICv2 with the mask of the CPUs that have it.
+fn ppi(intid: IntId, guest: &Guest<'_>, gic: GicVersion) -> [u32; 3] {
+    let mask = match gic {
+        GicVersion::V2 => ((1u32 << guest.vcpus.min(usize::from(GICV2_CORES))) - 1) << 8,
+        GicVersion::V3 => 0,
+    };
+    [PPI, intid.number() - 16, mask | LEVEL_HIGH]
+}
+
+fn console_path(guest: &Guest<'_>) -> String {
+    format!("/{}", unit("pl011", guest.registers.uart))
+}
+
+fn chosen(guest: &Guest<'_>) -> DeviceTreeNode {
+    let mut chosen = node("chosen").with("stdout-path", console_path(guest));
+    if let Some(bootargs) = guest.bootargs {
+        chosen = chosen.with("bootargs", bootargs);
+    }
+    if let Some(initrd) = guest.initrd {
+        chosen = chosen
+            .with("linux,initrd-start", cells(initrd.start().as_u64()))
+            .with("linux,initrd-end", cells(initrd.end().as_u64()));
+    }
+    chosen
+}
+
+fn psci() -> DeviceTreeNode {
+    node("psci")
+        .with("compatible", ["arm,psci-1.0", "arm,psci-0.2", "arm,psci"].as_slice())
+        .with("method", "hvc")
+        .with("cpu_suspend", 0xc400_0001u32)
+        .with("cpu_off", 0x8400_0002u32)
+        .with("cpu_on", 0xc400_0003u32)
+}
+
+fn cpus(guest: &Guest<'_>, gic: GicVersion) -> DeviceTreeNode {
+    let per_cluster = match gic {
+        GicVersion::V2 => 8,
+        GicVersion::V3 => 16,
+    };
+    let mut cpus = node("cpus").with("#address-cells", 1u32).with("#size-cells", 0u32);
+    for vcpu in 0..guest.vcpus as u16 {
+        let affinity = machine::mpidr(vcpu, per_cluster);
+        cpus = cpus.with_child(
+            node(&unit("cpu", affinity))
+                .with("device_type", "cpu")
+                .with("compatible", "arm,armv8")
+                .with("reg", affinity as u32)
+                .with("enable-method", "psci"),
+        );
+    }
+    cpus
+}
+
+fn timer(guest: &Guest<'_>, gic: GicVersion) -> DeviceTreeNode {
+    // Secure, non-secure, virtual, hypervisor: the binding's order. Only the second and third are the guest's.
+    let intids = [IntId::ppi(13), machine::PHYSICAL_TIMER, machine::VIRTUAL_TIMER, machine::HYPERVISOR_TIMER];
+    node("timer")
+        .with("compatible", ["arm,armv8-timer", "arm,armv7-timer"].as_slice())
+        .with("interrupts", intids.map(|intid| ppi(intid, guest, gic)).concat())
+        .with("always-on", [0u8; 0])
+}
+
+fn pmu(guest: &Guest<'_>, gic: GicVersion) -> DeviceTreeNode {
+    node("pmu").with("compatible", "arm,armv8-pmuv3").with("interrupts", ppi(machine::PMU, guest, gic))
+}
+
+fn interrupt_controller(guest: &Guest<'_>, gic: GicVersion) -> DeviceTreeNode {
+    let Registers { gicd, gicd_size_v2, gicc, gicr, .. } = guest.registers;
+    let intc = node(&unit("intc", gicd))
+        .with("phandle", GIC_PHANDLE)
+        .with("interrupt-controller", [0u8; 0])
+        .with("#interrupt-cells", 3u32)
+        .with("#address-cells", 2u32)
+        .with("#size-cells", 2u32)
+        .with("ranges", [0u8; 0]);
+    match gic {
+        GicVersion::V2 => {
+            let frames = [reg(gicd, gicd_size_v2), reg(gicc, machine::GICC_SIZE)];
+            intc.with("compatible", "arm,cortex-a15-gic").with("reg", frames.concat())
+        }
+        GicVersion::V3 => {
+            let redistributors = machine::GICR_STRIDE * guest.vcpus as u64;
+            let frames = [reg(gicd, machine::GICD_SIZE), reg(gicr, redistributors)];
+            intc.with("compatible", "arm,gic-v3").with("#redistributor-regions", 1u32).with("reg", frames.concat())
+        }
+    }
+}
+
+fn console(guest: &Guest<'_>) -> DeviceTreeNode {
+    let Registers { uart, uart_intid, .. } = guest.registers;
+    node(&unit("pl011", uart))
+        .with("compatible", ["arm,pl011", "arm,primecell"].as_slice())
+        .with("reg", reg(uart, machine::UART_SIZE))
+        .with("interrupts", spi(uart_intid))
+        .with("clocks", [CLOCK_PHANDLE, CLOCK_PHANDLE])
+        .with("clock-names", ["uartclk", "apb_pclk"].as_slice())
+}
+
+/// An assigned device, seen at its physical address and by its own interrupts.
+fn assigned(device: &Device) -> DeviceTreeNode {
+    let mut compatible = vec![device.compatible];
+    // Arm's PrimeCell peripherals are found on the AMBA bus by this second name.
+    compatible.extend(device.compatible.starts_with("arm,pl").then_some("arm,primecell"));
+    let interrupts = device.intids.iter().flat_map(|intid| spi(*intid)).collect::<Vec<u32>>();
+    node(&unit(device.name, device.start.as_u64()))
+        .with("compatible", compatible)
+        .with("reg", reg(device.start.as_u64(), device.size))
+        .with("interrupts", interrupts)
+        .with("clocks", CLOCK_PHANDLE)
+        .with("clock-names", "apb_pclk")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,119 @@
+//! Trees as a guest's parser and as dtc read them.
+
+use super::*;
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+const M: u64 = 1 << 20;
+
+fn region(start: u64, size: u64) -> Region<Ipa> {
+    Region::new(Ipa::new(start), size).unwrap()
+}
+
+fn tree(vcpus: usize, gic: GicVersion) -> Vec<u8> {
+    let devices: Vec<&Device> = platform_qemu_virt::BOARD.devices.iter().collect();
+    let guest = Guest {
+        vcpus,
+        ram: &[region(0x4000_0000, 512 * M)],
+        bootargs: Some("console=ttyAMA0"),
+        initrd: Some(region(0x5f00_0000, 1000)),
+        devices: &devices,
+        registers: Registers::GUEST,
+    };
+    build(&guest, gic)
+}
+
+fn source(blob: &[u8]) -> String {
+    let mut dtc = Command::new("dtc")
+        .args(["-I", "dtb", "-O", "dts", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("dtc is installed (package device-tree-compiler)");
+    dtc.stdin.take().unwrap().write_all(blob).unwrap();
+    let output = dtc.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "", "dtc has no warning");
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[track_caller]
+fn holds(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+}
+
+#[test]
+fn a_guests_parser_finds_memory_cpus_console_and_initrd() {
+    for gic in [GicVersion::V2, GicVersion::V3] {
+        let blob = tree(2, gic);
+        let fdt = fdt::Fdt::new(&blob).unwrap();
+        let bank = fdt.memory().regions().next().unwrap();
+        assert_eq!((bank.starting_address as usize, bank.size), (0x4000_0000, Some(512 << 20)));
+        assert_eq!(fdt.cpus().count(), 2);
+        assert_eq!(fdt.chosen().bootargs(), Some("console=ttyAMA0"));
+        assert_eq!(fdt.chosen().stdout().unwrap().name, "pl011@9000000");
+        let word = |name| fdt.find_node("/chosen").unwrap().property(name).unwrap().as_usize().unwrap();
+        assert_eq!((word("linux,initrd-start"), word("linux,initrd-end")), (0x5f00_0000, 0x5f00_03e8));
+    }
+}
+
+#[test]
+fn the_tree_of_each_gic_describes_that_gic() {
+    holds(
+        &source(&tree(2, GicVersion::V2)),
+        &[
+            "\"arm,cortex-a15-gic\"",
+            "reg = <0x00 0x8000000 0x00 0x10000 0x00 0x8010000 0x00 0x2000>",
+            "interrupts = <0x01 0x0d 0x304 0x01 0x0e 0x304 0x01 0x0b 0x304 0x01 0x0a 0x304>",
+        ],
+    );
+    holds(
+        &source(&tree(2, GicVersion::V3)),
+        &[
+            "\"arm,gic-v3\"",
+            "reg = <0x00 0x8000000 0x00 0x10000 0x00 0x80a0000 0x00 0x40000>",
+            "interrupts = <0x01 0x0d 0x04 0x01 0x0e 0x04 0x01 0x0b 0x04 0x01 0x0a 0x04>",
+        ],
+    );
+}
+
+#[test]
+fn affinities_count_16_to_a_cluster_on_gicv3() {
+    holds(&source(&tree(18, GicVersion::V3)), &["cpu@f {", "cpu@100 {", "cpu@101 {"]);
+}
+
+#[test]
+fn assigned_devices_have_nodes() {
+    let text = source(&tree(1, GicVersion::V3));
+    holds(&text, &["rtc@9010000 {", "\"arm,pl031\\0arm,primecell\"", "interrupts = <0x00 0x02 0x04>"]);
+}
+
+#[test]
+fn a_guest_of_physical_addresses_sees_the_boards_devices() {
+    let registers = Registers::of(&platform_rpi4::BOARD);
+    let ram = [region(0x2000_0000, M)];
+    let guest = Guest { vcpus: 1, ram: &ram, bootargs: None, initrd: None, devices: &[], registers };
+    let text = source(&build(&guest, GicVersion::V2));
+    holds(&text, &["pl011@fe201000 {", "intc@ff841000 {", "memory@20000000 {"]);
+}
+
+#[test]
+fn the_largest_tree_fits_its_bound_and_is_the_same_twice() {
+    let bootargs = "x".repeat(2047);
+    let devices = vec![&platform_qemu_virt::BOARD.devices[0]; 8];
+    let ram = [region(0x4000_0000, M), region(0x8000_0000, M)];
+    let guest = Guest {
+        vcpus: 64,
+        ram: &ram,
+        bootargs: Some(&bootargs),
+        initrd: Some(region(0x4008_0000, 1)),
+        devices: &devices,
+        registers: Registers::GUEST,
+    };
+    let blob = build(&guest, GicVersion::V3);
+    assert!((blob.len() as u64) < TREE_MAX, "{}", blob.len());
+    assert_eq!(blob, build(&guest, GicVersion::V3));
+}

@@ -1,0 +1,177 @@
+//! `bulkhead build` with an EL2 binary made here: the image's layout, byte by byte, and that it is the same twice.
+#![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
+
+use abi::bundle;
+use manifest::PayloadKind;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+const IMAGE_BASE: u64 = 0x40_0000_0000;
+const EL2_SIZE: u64 = 0x5000;
+
+/// An EL2 binary as the link script makes it: headers, one segment of code, one of data with .bss behind.
+fn el2() -> Vec<u8> {
+    let mut code = vec![0xaa; 0x1000];
+    code[..bundle::HEADER].fill(0);
+    code[bundle::IMAGE_MAGIC_OFFSET..][..4].copy_from_slice(&bundle::IMAGE_MAGIC);
+    code[bundle::HEADER..][..8].copy_from_slice(&bundle::MAGIC);
+    code[bundle::HEADER + 8..][..8].copy_from_slice(&u64::from(bundle::FORMAT).to_le_bytes());
+    code[bundle::MANIFEST_OFFSET..][..8].copy_from_slice(&EL2_SIZE.to_le_bytes());
+    let mut file = vec![0; 0x1000];
+    file[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
+    file[16] = 2;
+    file[18] = 183;
+    file[32] = 64;
+    file[54] = 56;
+    file[56] = 2;
+    let segments = [
+        [0x1000, IMAGE_BASE, IMAGE_BASE, 0x1000, 0x1000, 4096],
+        [0x2000, IMAGE_BASE + 0x2000, IMAGE_BASE + 0x2000, 0x800, 0x2f00, 4096],
+    ];
+    for (n, words) in segments.iter().enumerate() {
+        let header = &mut file[64 + 56 * n..];
+        header[0] = 1;
+        for (w, word) in words.iter().enumerate() {
+            header[8 + 8 * w..][..8].copy_from_slice(&u64::to_le_bytes(*word));
+        }
+    }
+    file.extend(code);
+    file.extend(vec![0xbb; 0x800]);
+    file
+}
+
+/// A folder with a system of two partitions that run one kernel.
+fn folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("el2.elf"), el2()).unwrap();
+    fs::write(folder.join("kernel.bin"), vec![0x14; 5000]).unwrap();
+    fs::write(folder.join("initrd"), vec![0x77; 100]).unwrap();
+    let system = "board = \"qemu-virt\"\nconsole = \"tagged\"\n\
+                  [[partition]]\nname = \"one\"\ncores = [1, 2]\nmemory = \"64M\"\nkernel = \"kernel.bin\"\ninitrd = \"initrd\"\n\
+                  [[partition]]\nname = \"two\"\ncores = [3]\nmemory = \"8M\"\nkernel = \"kernel.bin\"\n";
+    fs::write(folder.join("my system.toml"), system).unwrap();
+    folder
+}
+
+fn bulkhead(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_bulkhead")).current_dir(folder).args(arguments).output().unwrap()
+}
+
+fn build(folder: &Path, image: &str) -> Vec<u8> {
+    let output = bulkhead(folder, &["build", "my system.toml", "-o", image, "--hypervisor", "el2.elf"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    fs::read(folder.join(image)).unwrap()
+}
+
+#[test]
+fn the_image_has_the_layout_that_el2_reads() {
+    let image = build(&folder("layout"), "layout.img");
+    let word = |at: usize| u64::from_le_bytes(image[at..at + 8].try_into().unwrap());
+    assert_eq!(word(bundle::IMAGE_SIZE), image.len() as u64);
+    assert_eq!(word(bundle::IMAGE_TEXT_OFFSET), 0);
+    assert_eq!(image[0x100], 0xaa);
+    assert_eq!((image[0x1fff], image[0x2000], image[0x27ff], image[0x2800]), (0, 0xbb, 0xbb, 0), ".bss is zeros");
+
+    let system = manifest::decode(&image[EL2_SIZE as usize..]).unwrap();
+    assert_eq!(system.bundle_size, image.len() as u64);
+    manifest::validate(&platform_qemu_virt::BOARD, &system, &mut |mistake| panic!("{mistake}"));
+    for payload in system.partitions.iter().flat_map(|partition| &partition.payloads) {
+        let bytes = &image[payload.offset as usize..][..payload.size as usize];
+        assert_eq!(bulkhead::image::crc32c(bytes), payload.crc32c, "{}", payload.kind);
+    }
+    let kernel =
+        |n: usize| system.partitions[n].payloads.iter().find(|p| p.kind == PayloadKind::Kernel).unwrap().offset;
+    assert_eq!(kernel(0), kernel(1), "one kernel for two partitions is stored once");
+}
+
+#[test]
+fn the_same_input_gives_the_same_image() {
+    let folder = folder("twice");
+    assert!(build(&folder, "a.img") == build(&folder, "b.img"));
+}
+
+#[test]
+fn a_foreign_el2_binary_is_refused_and_the_old_image_stays() {
+    let folder = folder("foreign");
+    fs::write(folder.join("old.img"), "old").unwrap();
+    fs::write(folder.join("el2.elf"), "no ELF").unwrap();
+    let output = bulkhead(&folder, &["build", "my system.toml", "-o", "old.img", "--hypervisor", "el2.elf"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).starts_with("error: cannot use the EL2 binary el2.elf"));
+    assert_eq!(fs::read(folder.join("old.img")).unwrap(), b"old");
+    let names: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(!names.iter().any(|name| name.to_string_lossy().starts_with(".bulkhead")), "{names:?}");
+}
+
+#[test]
+fn an_el2_binary_of_another_format_is_refused() {
+    let folder = folder("format");
+    let mut binary = el2();
+    binary[0x1000 + bundle::HEADER + 8] = 99;
+    fs::write(folder.join("el2.elf"), binary).unwrap();
+    let output = bulkhead(&folder, &["build", "my system.toml", "-o", "x.img", "--hypervisor", "el2.elf"]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("wants bundle format 99"));
+}
+
+#[test]
+fn map_names_every_owner_and_draws_a_picture() {
+    let folder = folder("map");
+    let output = bulkhead(&folder, &["map", "my system.toml", "--svg", "map.svg"]);
+    let table = String::from_utf8(output.stdout).unwrap();
+    for part in
+        ["one vCPU 0", "two vCPU 0", "64M  one", "8M  two", "boot bundle", "frame pool", "SPI 1", "guest 'two' sees"]
+    {
+        assert!(table.contains(part), "{part} is not in\n{table}");
+    }
+    let svg = fs::read_to_string(folder.join("map.svg")).unwrap();
+    assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n") && svg.contains(">one<"));
+}
+
+#[test]
+fn qemu_args_needs_no_kernels() {
+    let folder = folder("qemu");
+    fs::remove_file(folder.join("kernel.bin")).unwrap();
+    let output = bulkhead(&folder, &["qemu-args", "my system.toml", "--gic", "2", "--image", "my image"]);
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        "-M virt,virtualization=on,gic-version=2 -cpu cortex-a72 -smp 4 -m 2G -nographic -kernel 'my image'\n"
+    );
+}
+
+#[test]
+fn qemu_args_refuses_a_machine_that_cannot_be() {
+    let folder = folder("qemu-machine");
+    fs::write(folder.join("bad.toml"), "board = \"qemu-virt\"\nmachine = { cores = 65 }\n").unwrap();
+    let output = bulkhead(&folder, &["qemu-args", "bad.toml"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("a machine of 65 cores"));
+}
+
+#[test]
+fn help_teaches_with_an_example() {
+    for arguments in
+        [&["--help"][..], &["check", "--help"], &["build", "--help"], &["map", "--help"], &["qemu-args", "--help"]]
+    {
+        let output = bulkhead(Path::new("."), arguments);
+        assert!(output.status.success());
+        assert!(String::from_utf8(output.stdout).unwrap().contains("bulkhead "), "{arguments:?}");
+    }
+}
+
+#[test]
+fn the_shipped_systems_have_no_mistake_of_form() {
+    let systems = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../systems");
+    for entry in fs::read_dir(systems).unwrap() {
+        let path = entry.unwrap().path();
+        let mut found = Vec::new();
+        let text = fs::read_to_string(&path).unwrap();
+        bulkhead::file::parse(&text, &mut found);
+        assert_eq!(found, [], "{}", path.display());
+        // Linux needs at most six lines.
+        for partition in text.split("[[partition]]").skip(1) {
+            assert!(partition.lines().filter(|line| line.contains(" = ")).count() <= 6, "{}", path.display());
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Whatever sizes and cores are asked for: what the tool places, the validator accepts; what it refuses, it explains.
+#![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
+
+use bulkhead::file::Source;
+use bulkhead::plan::plan;
+use proptest::prelude::*;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Once;
+
+/// Kernels of each format, made once.
+fn folder() -> PathBuf {
+    static MADE: Once = Once::new();
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("random");
+    MADE.call_once(|| {
+        std::fs::create_dir_all(&folder).unwrap();
+        let mut image = vec![0; 8192];
+        image[16..24].copy_from_slice(&(3u64 << 20).to_le_bytes());
+        image[56..60].copy_from_slice(b"ARM\x64");
+        std::fs::write(folder.join("Image"), image).unwrap();
+        std::fs::write(folder.join("raw"), vec![0x14; 70_000]).unwrap();
+    });
+    folder
+}
+
+#[derive(Debug, Clone)]
+struct Asked {
+    cores: u16,
+    pages: u64,
+    kernel: bool,
+    initrd: bool,
+    identity: bool,
+    pin: Option<u64>,
+}
+
+fn asked() -> impl Strategy<Value = Asked> {
+    let pages =
+        prop_oneof![1 => 1u64..600, 4 => (1u64..300).prop_map(|n| n * 1024), 1 => (1u64..4).prop_map(|n| n << 18)];
+    let pin = prop_oneof![9 => Just(None), 1 => (0u64..2048).prop_map(|n| Some(n << 21))];
+    (1u16..4, pages, any::<bool>(), any::<bool>(), any::<bool>(), pin)
+        .prop_map(|(cores, pages, kernel, initrd, identity, pin)| Asked { cores, pages, kernel, initrd, identity, pin })
+}
+
+fn system_file(board: &str, asked: &[Asked]) -> String {
+    let mut text = format!("board = \"{board}\"\n");
+    if board == "qemu-virt" {
+        text += "machine = { cores = 16, memory = \"3G\" }\n";
+    }
+    let mut next = 0;
+    for (n, a) in asked.iter().enumerate() {
+        let cores: Vec<u16> = (next..next + a.cores).collect();
+        next += a.cores;
+        let kernel = if a.kernel { "Image" } else { "raw" };
+        write!(text, "[[partition]]\nname = \"p{n}\"\ncores = {cores:?}\nmemory = \"{}K\"\n", a.pages * 4).unwrap();
+        write!(text, "kernel = \"{kernel}\"\nidentity = {}\n", a.identity).unwrap();
+        if a.initrd {
+            text += "initrd = \"raw\"\n";
+        }
+        if let Some(pin) = a.pin {
+            writeln!(text, "memory_at = \"{pin:#x}\"").unwrap();
+        }
+    }
+    text
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn what_is_placed_is_valid(
+        board in prop_oneof![Just("qemu-virt"), Just("rpi4")],
+        asked in proptest::collection::vec(asked(), 1..5),
+    ) {
+        let text = system_file(board, &asked);
+        let source = Source { shown: "random.toml".into(), folder: folder(), text: text.clone() };
+        match plan(&source) {
+            Ok(plan) => {
+                let mut mistakes = Vec::new();
+                manifest::validate(plan.platform.board, &plan.system, &mut |mistake| mistakes.push(mistake));
+                prop_assert!(mistakes.is_empty(), "{mistakes:?}\n{text}");
+                for (partition, asked) in plan.system.partitions.iter().zip(&asked) {
+                    let bank = partition.banks[0];
+                    prop_assert_eq!(bank.pa.size(), asked.pages * 4096);
+                    prop_assert!(asked.pin.is_none_or(|pin| bank.pa.start().as_u64() == pin));
+                    let seen = if asked.identity { bank.pa.start().as_u64() } else { 0x4000_0000 };
+                    prop_assert_eq!(bank.ipa.as_u64(), seen);
+                }
+            }
+            Err(found) => prop_assert!(!found.is_empty(), "refused without a reason\n{text}"),
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! One tiny bad system file per rule, and the exact words that `bulkhead check` says about it (promises B01 to B11).
+//!
+//! `BLESS=1 cargo test -p bulkhead` writes the words anew; read the difference before it is committed.
+#![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The folder of bad files.
+fn bad() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bad")
+}
+
+/// A 64-bit ELF file with one segment of 16 bytes.
+fn elf(machine: u8, address: u64) -> Vec<u8> {
+    let mut file = vec![0; 64 + 56 + 16];
+    file[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
+    file[16] = 2;
+    file[18] = machine;
+    file[20] = 1;
+    file[24..32].copy_from_slice(&address.to_le_bytes());
+    file[32] = 64;
+    file[52] = 64;
+    file[54] = 56;
+    file[56] = 1;
+    file[64] = 1;
+    file[68] = 5;
+    for (n, word) in [120, address, address, 16, 16, 4].into_iter().enumerate() {
+        file[72 + n * 8..][..8].copy_from_slice(&u64::to_le_bytes(word));
+    }
+    file
+}
+
+/// The kernels that the bad files name, and the bad file itself, in a folder of their own.
+fn folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::create_dir_all(&folder).unwrap();
+    let mut bz_image = vec![0; 0x300];
+    bz_image[0x202..0x206].copy_from_slice(b"HdrS");
+    for (file, bytes) in [
+        ("kernel.bin", vec![0x14; 64]),
+        ("large.bin", vec![0x14; 2 << 20]),
+        ("x86.elf", elf(62, 0x10_0000)),
+        ("low.elf", elf(183, 0x8_0000)),
+        ("bzImage", bz_image),
+    ] {
+        fs::write(folder.join(file), bytes).unwrap();
+    }
+    fs::copy(bad().join(name).with_extension("toml"), folder.join(name).with_extension("toml")).unwrap();
+    folder
+}
+
+/// Checks the bad file `name` and compares what is said with what is expected.
+#[track_caller]
+fn refused(name: &str) {
+    let file = format!("{name}.toml");
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_bulkhead")).current_dir(folder(name)).args(["check", &file]).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "");
+    let expected = bad().join(name).with_extension("stderr");
+    if std::env::var_os("BLESS").is_some() {
+        fs::write(&expected, &said).unwrap();
+    }
+    let expected = fs::read_to_string(&expected).unwrap_or_default();
+    assert!(said == expected, "expected:\n{expected}\nsaid:\n{said}");
+}
+
+macro_rules! refusals {
+    ($($name:ident)*) => {
+        $(#[test] fn $name() { refused(stringify!($name)); })*
+
+        #[test]
+        fn every_bad_file_has_a_test() {
+            let tested = [$(stringify!($name)),*];
+            for file in fs::read_dir(bad()).unwrap() {
+                let path = file.unwrap().path();
+                let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+                assert!(tested.contains(&name.as_str()), "{name} has no test");
+            }
+        }
+    };
+}
+
+refusals! {
+    b01_unknown_key
+    b01_unknown_board
+    b01_later_keys
+    b02_core_owned_twice
+    b02_core_listed_twice
+    b03_core_absent
+    b04_no_cores
+    b05_ram_too_small
+    b05_ram_too_large
+    b05_ram_touches_the_hypervisor
+    b06_pinned_ranges_overlap
+    b07_kernel_missing
+    b07_wrong_architecture
+    b07_kernel_larger_than_ram
+    b08_device_owned_twice
+    b09_duplicate_names
+    b10_bad_size
+    b11_two_mistakes
+    empty
+    forms
+    machine
+    misplaced
+    syntax
+}

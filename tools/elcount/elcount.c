@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ *
+ * elcount: QEMU TCG plugin that counts executed instructions per exception
+ * level, and the entries into EL2, for each benchguest phase.
+ *
+ * Independent of icount: it counts instructions, the guest's clock is not used.
+ *
+ * The exception level is read from PSTATE when a block is translated. QEMU keeps
+ * separate translations per exception level, so that level holds for every
+ * execution of the block. Entries into EL2 are executions of a block that starts
+ * at VBAR_EL2 + 0x400 (synchronous), + 0x480 (IRQ), + 0x500/0x580 (the rest).
+ *
+ * benchguest brackets its phases with hint #100+n and hint #127 (NOPs on
+ * hardware); the plugin reports the difference for every phase.
+ *
+ * Only plain callbacks are used, no inline operations: with more than one vCPU on
+ * one TCG thread (which is what icount means) QEMU 10.0.2 crashes in inline
+ * operations and can name the wrong vCPU in callbacks. Sums over all vCPUs are
+ * right, so sums are all that is reported.
+ *
+ * No QEMU header is needed: the few functions used are declared here. Written
+ * for plugin API 3 and 4 (seen working with QEMU 10.0.2).
+ *
+ *   -plugin path/elcount.so[,out=FILE]
+ */
+#include <stdint.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#define EXPORT __attribute__((visibility("default")))
+
+typedef uint64_t plugin_id;
+struct insn;
+struct tb;
+struct regh;
+struct reg_desc { struct regh *handle; const char *name; const char *feature; };
+struct garray { char *data; unsigned len; };
+struct gbytes { uint8_t *data; unsigned len; };
+typedef void (*vcpu_cb)(plugin_id, unsigned);
+typedef void (*vcpu_udata_cb)(unsigned, void *);
+typedef void (*tb_trans_cb)(plugin_id, struct tb *);
+typedef void (*exit_cb)(plugin_id, void *);
+enum { CB_NO_REGS = 0 };
+
+void qemu_plugin_register_vcpu_init_cb(plugin_id, vcpu_cb);
+void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id, tb_trans_cb);
+void qemu_plugin_register_vcpu_tb_exec_cb(struct tb *, vcpu_udata_cb, int flags, void *udata);
+void qemu_plugin_register_vcpu_insn_exec_cb(struct insn *, vcpu_udata_cb, int flags, void *udata);
+size_t qemu_plugin_tb_n_insns(const struct tb *);
+uint64_t qemu_plugin_tb_vaddr(const struct tb *);
+struct insn *qemu_plugin_tb_get_insn(const struct tb *, size_t);
+size_t qemu_plugin_insn_data(const struct insn *, void *, size_t);
+void qemu_plugin_register_atexit_cb(plugin_id, exit_cb, void *);
+struct garray *qemu_plugin_get_registers(void);
+int qemu_plugin_read_register(struct regh *, struct gbytes *);
+struct gbytes *g_byte_array_new(void);
+struct gbytes *g_byte_array_set_size(struct gbytes *, unsigned);
+
+EXPORT int qemu_plugin_version = 4;
+
+enum { SYNC, IRQ, OTHER, NKIND };
+#define MAXCPU 64
+struct counts {
+	uint64_t insn[4];      /* per exception level */
+	uint64_t enter[NKIND]; /* entries into EL2 from below */
+};
+static struct counts live[MAXCPU];
+static struct counts start;
+static struct regh *pstate_reg, *vbar_reg;
+static struct gbytes *scratch;
+static FILE *out;
+static int phase = -1, booted;
+
+static struct counts total(void)
+{
+	struct counts t;
+	memset(&t, 0, sizeof(t));
+	for (int i = 0; i < MAXCPU; i++) {
+		for (int e = 0; e < 4; e++)
+			t.insn[e] += live[i].insn[e];
+		for (int k = 0; k < NKIND; k++)
+			t.enter[k] += live[i].enter[k];
+	}
+	return t;
+}
+
+static void report(const char *what, int n)
+{
+	struct counts t = total();
+	for (int e = 0; e < 4; e++)
+		t.insn[e] -= start.insn[e];
+	for (int k = 0; k < NKIND; k++)
+		t.enter[k] -= start.enter[k];
+	uint64_t entries = t.enter[SYNC] + t.enter[IRQ] + t.enter[OTHER];
+	fprintf(out, "ELCOUNT %s", what);
+	if (n >= 0)
+		fprintf(out, " %d", n);
+	fprintf(out, " el0 %lu el1 %lu el2 %lu el2_sync %lu el2_irq %lu el2_other %lu el2_insn_per_entry %.1f\n",
+		t.insn[0], t.insn[1], t.insn[2], t.enter[SYNC], t.enter[IRQ], t.enter[OTHER],
+		entries ? (double)t.insn[2] / (double)entries : 0.0);
+	fflush(out);
+}
+
+static void on_insn(unsigned vcpu, void *udata)
+{
+	live[vcpu % MAXCPU].insn[(uintptr_t)udata]++;
+}
+
+static void on_first_low(unsigned vcpu, void *udata)
+{
+	(void)vcpu;
+	(void)udata;
+	if (!booted) {
+		booted = 1;
+		report("until_first_el1_instruction", -1);
+	}
+}
+
+static void on_enter(unsigned vcpu, void *udata)
+{
+	live[vcpu % MAXCPU].enter[(uintptr_t)udata]++;
+}
+
+static void on_mark(unsigned vcpu, void *udata)
+{
+	int n = (int)(intptr_t)udata;
+	(void)vcpu;
+	if (n == 27) {
+		if (phase >= 0)
+			report("phase", phase);
+		phase = -1;
+	} else {
+		phase = n;
+		start = total();
+	}
+}
+
+static uint64_t reg(struct regh *r)
+{
+	uint64_t v = 0;
+	int n;
+	if (!r)
+		return 0;
+	g_byte_array_set_size(scratch, 0);
+	n = qemu_plugin_read_register(r, scratch);
+	if (n > 0)
+		memcpy(&v, scratch->data, n < 8 ? (size_t)n : 8);
+	return v;
+}
+
+static void on_translate(plugin_id id, struct tb *tb)
+{
+	size_t n = qemu_plugin_tb_n_insns(tb);
+	unsigned el = (unsigned)(reg(pstate_reg) >> 2) & 3;
+	(void)id;
+
+	if (el == 2) {
+		uint64_t off = qemu_plugin_tb_vaddr(tb) - reg(vbar_reg);
+		if (off >= 0x400 && off < 0x600 && !(off & 0x7f))
+			qemu_plugin_register_vcpu_tb_exec_cb(tb, on_enter, CB_NO_REGS,
+				(void *)(uintptr_t)(off == 0x400 ? SYNC : off == 0x480 ? IRQ : OTHER));
+	} else if (el == 1 && !booted) {
+		qemu_plugin_register_vcpu_tb_exec_cb(tb, on_first_low, CB_NO_REGS, NULL);
+	}
+	for (size_t i = 0; i < n; i++) {
+		struct insn *in = qemu_plugin_tb_get_insn(tb, i);
+		uint32_t op = 0;
+		qemu_plugin_register_vcpu_insn_exec_cb(in, on_insn, CB_NO_REGS, (void *)(uintptr_t)el);
+		qemu_plugin_insn_data(in, &op, 4);
+		if (el == 1 && (op & 0xfffff01f) == 0xd503201f && ((op >> 5) & 0x7f) >= 100)
+			qemu_plugin_register_vcpu_insn_exec_cb(in, on_mark, CB_NO_REGS,
+				(void *)(uintptr_t)(((op >> 5) & 0x7f) - 100));
+	}
+}
+
+static void on_vcpu(plugin_id id, unsigned vcpu)
+{
+	(void)id;
+	(void)vcpu;
+	if (pstate_reg)
+		return;
+	struct garray *a = qemu_plugin_get_registers();
+	struct reg_desc *d = (struct reg_desc *)a->data;
+	for (unsigned i = 0; i < a->len; i++) {
+		if (!strcmp(d[i].name, "cpsr"))
+			pstate_reg = d[i].handle;
+		if (!strcmp(d[i].name, "VBAR_EL2"))
+			vbar_reg = d[i].handle;
+	}
+	if (!pstate_reg || !vbar_reg)
+		fprintf(out, "ELCOUNT note:%s%s\n", pstate_reg ? "" : " no cpsr register",
+			vbar_reg ? "" : " no VBAR_EL2 register (virtualization off?)");
+}
+
+static void on_exit_(plugin_id id, void *u)
+{
+	(void)id;
+	(void)u;
+	memset(&start, 0, sizeof(start));
+	report("total", -1);
+}
+
+EXPORT int qemu_plugin_install(plugin_id id, const void *info, int argc, char **argv);
+EXPORT int qemu_plugin_install(plugin_id id, const void *info, int argc, char **argv)
+{
+	(void)info;
+	out = stderr;
+	for (int i = 0; i < argc; i++)
+		if (!strncmp(argv[i], "out=", 4)) {
+			out = fopen(argv[i] + 4, "w");
+			if (!out)
+				return -1;
+		}
+	scratch = g_byte_array_new();
+	qemu_plugin_register_vcpu_init_cb(id, on_vcpu);
+	qemu_plugin_register_vcpu_tb_trans_cb(id, on_translate);
+	qemu_plugin_register_atexit_cb(id, on_exit_, NULL);
+	return 0;
+}
