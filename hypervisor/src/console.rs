@@ -56,6 +56,8 @@ const OUTPUT: usize = 8 * 1024;
 const INPUT: usize = 1024;
 /// Bytes that wait for the UART itself.
 const TRANSMIT: usize = 4096;
+/// How long a guest may leave its input unread before the keyboard goes on without it.
+const PATIENCE_MS: u64 = 1000;
 /// Milliseconds between two touches of a GIC that needs them ([`Gic::needs_nudges`]): any acknowledge is one.
 const NUDGE_MS: u64 = 1;
 /// Full transmit queues in a row before the console core looks at its other work.
@@ -80,7 +82,8 @@ struct State {
     keys: Keys,
     focus: PartitionId,
     transmit: heapless::Deque<u8, TRANSMIT>,
-    is_input_paused: bool,
+    /// Since when the UART is not read because the focused guest does not.
+    paused_since_ms: Option<u64>,
 }
 
 static UART: AtomicUsize = AtomicUsize::new(0);
@@ -90,7 +93,7 @@ static STATE: SpinMutex<State> = SpinMutex::new(State {
     keys: Keys::new(),
     focus: PartitionId::new(0),
     transmit: heapless::Deque::new(),
-    is_input_paused: false,
+    paused_since_ms: None,
 });
 /// Output of each source, at its [`Source::index`]. A partition's producers hold its `uart` lock, EL2's `EL2_WRITER`.
 static OUTPUTS: [Ring<OUTPUT>; SOURCES] = [const { Ring::new() }; SOURCES];
@@ -188,11 +191,12 @@ fn ring_console() {
 pub fn guest_write<G: Gic>(core: &'static Core, partition: &'static Partition, offset: u64, bytes: u8, value: u32) {
     core.counters.uart.count();
     let mut line = partition.terminal.uart.lock();
-    if let Some(byte) = line.model.write(offset, u32::from(bytes), value) {
-        if let Some(output) = Source::partition(partition.id).and_then(|source| OUTPUTS.get(source.index())) {
-            output.push(byte);
-            ring_console();
-        }
+    let source = Source::partition(partition.id);
+    if let Some(byte) = line.model.write(offset, u32::from(bytes), value)
+        && let Some(output) = source.and_then(|source| OUTPUTS.get(source.index()))
+    {
+        output.push(byte);
+        ring_console();
     }
     drive::<G>(core, partition, &mut line);
 }
@@ -284,7 +288,7 @@ fn pump() {
         }
         let State { mux, transmit, .. } = state;
         // The queue is empty, so it has room for the budget.
-        let mut sink = |bytes: &[u8]| bytes.iter().for_each(|byte| drop(transmit.push_back(*byte)));
+        let mut sink = |bytes: &[u8]| queue(transmit, bytes);
         is_waiting = mux.pump(&OUTPUTS, now_ms(), TRANSMIT, &mut sink);
         if state.transmit.is_empty() {
             break;
@@ -296,6 +300,13 @@ fn pump() {
     }
     if ALL_STOPPED.load(Ordering::Acquire) {
         finish(state);
+    }
+}
+
+/// Bytes for the UART. What does not fit is lost; the multiplexer writes at most the room it was told.
+fn queue(transmit: &mut heapless::Deque<u8, TRANSMIT>, bytes: &[u8]) {
+    for byte in bytes {
+        let _ = transmit.push_back(*byte);
     }
 }
 
@@ -337,22 +348,20 @@ fn drain(state: &mut State) -> bool {
 
 fn read_input(state: &mut State) {
     let Some(uart) = uart() else { return };
-    if state.is_input_paused {
-        let is_free = partition::all().get(state.focus.index()).is_none_or(|p| p.terminal.input.is_empty());
-        if !is_free {
+    if let Some(since) = state.paused_since_ms {
+        if is_full(state.focus) && now_ms().saturating_sub(since) < PATIENCE_MS {
             return;
         }
-        state.is_input_paused = false;
         IS_PAUSED.store(false, Ordering::Relaxed);
         uart.imsc.set(uart.imsc.get() | INT_RX);
     }
     while uart.fr.get() & FR_RXFE == 0 {
-        if partition::all().get(state.focus.index()).is_some_and(|p| p.terminal.input_room.load(Ordering::Acquire) == 0)
-        {
-            // The sender is paced by the UART's own flow control until the guest has read.
-            state.is_input_paused = true;
+        if is_full(state.focus) && state.paused_since_ms.is_none() {
+            // The sender is paced by the UART's own flow control until the guest has read, or shows that it never will.
+            state.paused_since_ms = Some(now_ms());
             IS_PAUSED.store(true, Ordering::Relaxed);
             uart.imsc.set(uart.imsc.get() & !INT_RX);
+            come_back_in(PATIENCE_MS);
             return;
         }
         let byte = uart.dr.get() as u8;
@@ -365,11 +374,22 @@ fn read_input(state: &mut State) {
             None => {}
         }
     }
+    if !is_full(state.focus) {
+        state.paused_since_ms = None;
+    }
+}
+
+/// Whether the partition with the keyboard runs and takes no more input.
+fn is_full(focus: PartitionId) -> bool {
+    partition::all().get(focus.index()).is_some_and(|partition| {
+        partition.state() == partition::State::Running && partition.terminal.input_room.load(Ordering::Acquire) == 0
+    })
 }
 
 fn input(focus: PartitionId, byte: u8) {
     let Some(partition) = partition::all().get(focus.index()) else { return };
-    if partition.state() != partition::State::Running {
+    // Input for a guest that does not run, or has not read for long, is lost; commands never are.
+    if partition.state() != partition::State::Running || is_full(focus) {
         return;
     }
     partition.terminal.input_room.fetch_sub(1, Ordering::AcqRel);
@@ -393,7 +413,7 @@ fn focus(state: &mut State, id: PartitionId) {
     };
     state.focus = id;
     let State { mux, transmit, .. } = state;
-    mux.focus(id, now_ms(), &mut |bytes: &[u8]| bytes.iter().for_each(|byte| drop(transmit.push_back(*byte))));
+    mux.focus(id, now_ms(), &mut |bytes: &[u8]| queue(transmit, bytes));
     log::info!("keyboard: {}", partition.name());
 }
 

@@ -9,6 +9,7 @@ use addr::{BLOCK_2M, Pa, Region};
 use core::fmt;
 use fdt::Fdt;
 use fdt::node::FdtNode;
+use flattree::Malformed;
 use heapless::Vec;
 use manifest::{Board, System};
 use vgic::Version;
@@ -18,6 +19,7 @@ const MAGIC: u32 = 0xd00d_feed;
 /// Why the board cannot run this image.
 pub enum BoardError<'a> {
     NoDeviceTree(Pa),
+    Malformed(Pa, Malformed),
     WrongBoard { expected: &'a Board, found: &'a str },
     Gic,
     GicElsewhere { version: Version, expected: Pa },
@@ -32,6 +34,7 @@ impl fmt::Display for BoardError<'_> {
                 f,
                 "no device tree at {x0} (x0): start this file as an arm64 Linux kernel, by QEMU -kernel, U-Boot booti or a Raspberry Pi's firmware with device_tree= set"
             ),
+            Self::Malformed(pa, error) => write!(f, "the firmware's device tree at {pa} is malformed: {error}"),
             Self::WrongBoard { expected, found } => write!(
                 f,
                 "this image is for board '{}' ({}), the firmware says '{found}': build it with board = the right name",
@@ -78,7 +81,7 @@ impl DeviceTree {
     /// Maps and checks the tree at `pa`.
     pub fn map(pa: Pa) -> Result<Self, BoardError<'static>> {
         let refused = || BoardError::NoDeviceTree(pa);
-        if pa.as_u64() == 0 || pa.as_u64() % 8 != 0 {
+        if pa.as_u64() == 0 || !pa.as_u64().is_multiple_of(8) {
             return Err(refused());
         }
         let header = memory::map_device_tree(pa, 8);
@@ -88,7 +91,10 @@ impl DeviceTree {
         }
         let size = u64::from(word(4).ok_or_else(refused)?);
         let region = Region::new(pa, size).filter(|_| size <= BLOCK_2M).ok_or_else(refused)?;
-        let fdt = Fdt::new(memory::map_device_tree(pa, size)).map_err(|_| refused())?;
+        let blob = memory::map_device_tree(pa, size);
+        // `fdt` asserts on trees that are malformed or hold FDT_NOP between nodes, as QEMU's for a Raspberry Pi does.
+        flattree::sanitize(blob).map_err(|error| BoardError::Malformed(pa, error))?;
+        let fdt = Fdt::new(blob).map_err(|_| refused())?;
         let mut tree = Self { fdt, region, memory: Vec::new(), cpus: Vec::new(), gics: Vec::new() };
         tree.collect();
         Ok(tree)
@@ -119,18 +125,20 @@ impl DeviceTree {
 
     /// Refuses a board of another kind.
     pub fn check_board<'a>(&'a self, board: &'a Board) -> Result<(), BoardError<'a>> {
-        let root = self.fdt.root();
-        if root.compatible().all().any(|name| name == board.compatible) {
+        let compatible = self.fdt.find_node("/").and_then(|root| root.compatible());
+        if compatible.is_some_and(|names| names.all().any(|name| name == board.compatible)) {
             return Ok(());
         }
-        Err(BoardError::WrongBoard { expected: board, found: root.compatible().first() })
+        let found = compatible.and_then(|names| names.all().next()).unwrap_or("nothing");
+        Err(BoardError::WrongBoard { expected: board, found })
     }
 
     /// The PL011 that `/chosen` names as console, or else the first one, on whatever board this is.
     pub fn console(&self) -> Option<Pa> {
         let is_pl011 =
             |node: &FdtNode<'_, '_>| node.compatible().is_some_and(|c| c.all().any(|name| name == "arm,pl011"));
-        let chosen = self.fdt.chosen().stdout().filter(is_pl011);
+        // Only with a /chosen node may the crate be asked for its console.
+        let chosen = self.fdt.find_node("/chosen").and_then(|_| self.fdt.chosen().stdout()).filter(is_pl011);
         let node = chosen.or_else(|| self.fdt.all_nodes().find(is_pl011))?;
         let address = number(node.property("reg")?.value.get(..4)?);
         // On a bus with one address cell the address is the bus's; a root child has two cells, the upper one first.

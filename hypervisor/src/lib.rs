@@ -5,7 +5,7 @@
 //! - Decisions live in the pure crates (`stage2`, `trap`, `vgic`, `psci`, `vuart`, `console`, `manifest`); this crate
 //!   reads registers before and writes them after.
 //! - Memory is allocated at boot from one frame pool, which freezes before the first guest starts.
-//! - The exit path takes no lock, calls through no table and logs nothing.
+//! - A forwarded interrupt, an SGI and a version call take no lock and call through no table; no exit logs.
 //!
 //! The library names no board: a platform crate hands it a [`manifest::Board`] with [`entry!`].
 #![cfg_attr(target_os = "none", no_std)]

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | 0x40_0000_0000 | the image, by section | RX, RO, RW |
 //! | 0x48_0000_0000 | the boot bundle, for copying payloads | RO |
-//! | 0x4c_0000_0000 | the firmware's device tree, at boot only | RO |
+//! | 0x4c_0000_0000 | the firmware's device tree, read at boot | RW |
 //! | 0x50_0000_0000 | the frame pool | RW |
 //! | 0x60_0000_0000 + PA | device registers | RW, device |
 //! | 0x70_0000_0000 + 2 MiB per core | short-lived window onto guest RAM | RW |
@@ -159,7 +159,7 @@ pub fn place_slice<T: Default>(count: usize) -> &'static mut [T] {
     let start = frame_va(pa) as *mut T;
     for i in 0..count {
         // SAFETY: fresh memory of `count` values, owned by nobody else; pages align every T used here.
-        unsafe { start.add(i).write(T::default()) };
+        unsafe { start.wrapping_add(i).write(T::default()) };
     }
     // SAFETY: all initialised, never freed, and this is the only reference.
     unsafe { core::slice::from_raw_parts_mut(start, count) }
@@ -195,22 +195,23 @@ pub fn map_device(pa: Pa, size: u64) -> usize {
     (DEVICE_BASE + pa.as_u64()) as usize
 }
 
-/// Maps `[pa, pa + bytes)` of the firmware's device tree read-only. Called once for the header and once for the rest.
-pub fn map_device_tree(pa: Pa, bytes: u64) -> &'static [u8] {
+/// Maps `[pa, pa + bytes)` of the firmware's device tree, writable since it may have to be tidied before it is read.
+/// Called once for the header and once for the rest: the caller has dropped the first slice by then.
+pub fn map_device_tree(pa: Pa, bytes: u64) -> &'static mut [u8] {
     let start = pa.align_down(PAGE_SIZE);
     let end = addr::align_up(pa.as_u64() + bytes, PAGE_SIZE).expect("checked by the caller");
     let mut page = start;
     while page.as_u64() < end {
         let va = congruent(DEVICE_TREE_BASE, start) + (page.as_u64() - start.as_u64());
         if stage2::walk(&Tables, root(), Geometry::EL2, Va::new(va)).is_none() {
-            map(va, page, end - page.as_u64(), Attributes::RODATA);
+            map(va, page, end - page.as_u64(), Attributes::DATA);
             break;
         }
         page = Pa::new(page.as_u64() + PAGE_SIZE);
     }
     let va = congruent(DEVICE_TREE_BASE, start) + (pa.as_u64() - start.as_u64());
-    // SAFETY: just mapped read-only; nothing writes the firmware's tree while EL2 boots.
-    unsafe { core::slice::from_raw_parts(va as *const u8, bytes as usize) }
+    // SAFETY: just mapped; the firmware hands the tree over and nothing else reads or writes it.
+    unsafe { core::slice::from_raw_parts_mut(va as *mut u8, bytes as usize) }
 }
 
 /// Maps the bundle read-only; it starts at the image.

@@ -161,6 +161,14 @@ impl Partition {
     pub fn start<G: Gic>(&'static self, core: &'static Core) -> ! {
         let (system, bundle) = *SYSTEM.get().expect("create_all ran");
         self.leaving.store(self.manifest.cores.len() as u32, Ordering::Release);
+        if !el1::has_crc32() {
+            log::error!(
+                "partition '{}' does not start: {} has no CRC32 instructions (FEAT_CRC32)",
+                self.name(),
+                core.id
+            );
+            self.stop::<G>(core);
+        }
         if let Err(error) = load::load(self.manifest, bundle, core.id.number(), G::VERSION, system.scrub_at_boot) {
             log::error!("partition '{}' does not start: {error}", self.name());
             self.stop::<G>(core);
@@ -197,9 +205,4 @@ impl Partition {
         }
         vcpu::leave::<G>(core)
     }
-}
-
-/// Refuses a core that lacks what EL2 itself needs.
-pub fn check_core() -> Result<(), &'static str> {
-    if el1::has_crc32() { Ok(()) } else { Err("this core has no CRC32 instructions (FEAT_CRC32)") }
 }

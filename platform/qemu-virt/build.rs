@@ -5,5 +5,7 @@ fn main() {
     if std::env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("none") {
         let here = std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets it");
         println!("cargo::rustc-link-arg-bins=-T{here}/../../hypervisor/link.ld");
+        // Much of the code for the two GIC versions is the same, and EL2 has a size budget.
+        println!("cargo::rustc-link-arg-bins=--icf=all");
     }
 }

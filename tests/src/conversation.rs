@@ -60,7 +60,7 @@ impl Conversation {
             bytes.split_inclusive(|&byte| byte == b'\n').find_map(|line| {
                 end += line.len();
                 let line = line.strip_suffix(b"\n")?;
-                choose(String::from_utf8_lossy(line).trim_matches('\r')).map(|chosen| (chosen, end))
+                choose(String::from_utf8_lossy(line).trim_end_matches('\r')).map(|chosen| (chosen, end))
             })
         })?;
         self.seen += end;

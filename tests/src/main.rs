@@ -27,7 +27,8 @@ mod transcript;
 use anyhow::{Context, Result, bail};
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: bulkhead-tests [--list] [--long] [--plain] [--since EPOCH] [FILTER...] | bulkhead-tests bench [--accept]";
+const USAGE: &str =
+    "usage: bulkhead-tests [--list] [--long] [--plain] [--since EPOCH] [FILTER...] | bulkhead-tests bench [--accept]";
 
 fn main() -> ExitCode {
     match serve() {

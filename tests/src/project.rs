@@ -17,7 +17,8 @@ pub struct Project {
 impl Project {
     /// The checkout that this program was built from.
     pub fn open(is_plain: bool) -> Result<Self> {
-        let package = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+        let package =
+            std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
         let root = package.parent().context("the package is not in a checkout")?.to_owned();
         let all = root.join("build/tests");
         remove_finished(&all);
@@ -50,7 +51,8 @@ impl Project {
 
     /// Builds the host tool, so that the images come from the sources as they are.
     pub fn build_tool(&self) -> Result<()> {
-        run(Command::new("cargo").args(["build", "--release", "-q", "-p", "bulkhead"]).current_dir(&self.root)).map(drop)
+        run(Command::new("cargo").args(["build", "--release", "-q", "-p", "bulkhead"]).current_dir(&self.root))
+            .map(drop)
     }
 
     /// The host tool.
@@ -83,16 +85,10 @@ impl Project {
         Ok(slot.insert(image).clone())
     }
 
-    /// Removes the scratch directory when nothing in it is worth keeping.
+    /// Removes the scratch directory, unless something failed: then images, consoles and commands stay for a look.
     pub fn close(self, is_clean: bool) {
-        for slot in self.images.into_inner().unwrap_or_else(PoisonError::into_inner).into_values() {
-            if let Some(image) = slot.lock().unwrap_or_else(PoisonError::into_inner).take() {
-                if is_clean {
-                    let _ = std::fs::remove_file(image);
-                }
-            }
-        }
         if is_clean {
+            // What cannot be removed goes with build/ later.
             let _ = std::fs::remove_dir_all(&self.scratch);
         }
     }

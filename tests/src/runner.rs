@@ -38,7 +38,10 @@ impl Plan {
         let kind = kind.to_string();
         self.filters.is_empty()
             || self.filters.iter().any(|filter| {
-                promise.id == filter || kind == *filter || promise.name.contains(filter) || scenario.name.contains(filter)
+                promise.id == filter
+                    || kind == *filter
+                    || promise.name.contains(filter)
+                    || scenario.name.contains(filter)
             })
     }
 

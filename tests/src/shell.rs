@@ -60,16 +60,17 @@ impl<'a> Shell<'a> {
         let view = self.view;
         let deadline = self.console.deadline(seconds);
         let seen = self.console.seen();
-        let (status, output) = self.console.transcript().wait(seen, deadline, &format!("the end of `{command}`"), |bytes| {
-            let text = own_text(&String::from_utf8_lossy(bytes), view);
-            // A mark may have been broken by another partition's line.
-            let squeezed: String = text.chars().filter(|&c| c != '\n').collect();
-            squeezed.contains(&end).then_some(())?;
-            let (_, from) = text.split_once(&begin)?;
-            let (output, _) = from.split_once(&end).unwrap_or((from, ""));
-            let (output, status) = output.rsplit_once('<')?;
-            Some((status.trim().parse().unwrap_or(-1), output.trim_matches('\n').to_owned()))
-        })?;
+        let (status, output) =
+            self.console.transcript().wait(seen, deadline, &format!("the end of `{command}`"), |bytes| {
+                let text = own_text(&String::from_utf8_lossy(bytes), view);
+                // A mark may have been broken by another partition's line.
+                let squeezed: String = text.chars().filter(|&c| c != '\n').collect();
+                squeezed.contains(&end).then_some(())?;
+                let (_, from) = text.split_once(&begin)?;
+                let (output, _) = from.split_once(&end).unwrap_or((from, ""));
+                let (output, status) = output.rsplit_once('<')?;
+                Some((status.trim().parse().unwrap_or(-1), output.trim_matches('\n').to_owned()))
+            })?;
         self.console.skip();
         Ok((status, output))
     }

@@ -24,7 +24,8 @@ pub struct Terminal {
 impl Terminal {
     /// Starts `program` with `arguments` in the checkout, on a new terminal of 24 by 80 characters.
     pub fn start(run: &Run, program: &str, arguments: &[&str]) -> Result<Self> {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).context("no pseudo-terminal")?;
+        let master =
+            openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).context("no pseudo-terminal")?;
         grantpt(&master)?;
         unlockpt(&master)?;
         tcsetwinsize(&master, Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 })?;
@@ -34,7 +35,10 @@ impl Terminal {
         let mut command = Command::new("setsid");
         // Not a group leader yet, so setsid becomes the program: its id is the session's.
         command.args(["--ctty", program]).args(arguments).current_dir(run.project.root());
-        command.stdin(Stdio::from(slave.try_clone()?)).stdout(Stdio::from(slave.try_clone()?)).stderr(Stdio::from(slave));
+        command
+            .stdin(Stdio::from(slave.try_clone()?))
+            .stdout(Stdio::from(slave.try_clone()?))
+            .stderr(Stdio::from(slave));
         let child = command.spawn().context("cannot run setsid: run `make setup`")?;
         let master = File::from(master);
         let console = Conversation::new(master.try_clone()?, master, run.deadline());

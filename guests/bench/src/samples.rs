@@ -1,7 +1,7 @@
 //! Samples of one measurement and their summary line.
 
 use rt::arch::insn;
-use rt::println;
+use rt::{println, timer};
 
 /// Most samples of one measurement.
 const MAX: usize = 1000;
@@ -53,9 +53,18 @@ impl Samples {
 #[inline(never)]
 pub fn phase<const HINT: u8>(name: &str, body: impl FnOnce()) {
     println!("PHASE {HINT} {name}");
+    settle();
     insn::hint::<HINT>();
     body();
     insn::hint::<127>();
+}
+
+/// Two milliseconds for what this guest printed to leave the machine: its own output is not what is measured.
+fn settle() {
+    let end = timer::now() + timer::frequency() / 500;
+    while timer::now() < end {
+        insn::yield_now();
+    }
 }
 
 /// A phase of one row: `count` measurements, at most 1000.

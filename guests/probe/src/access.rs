@@ -5,6 +5,7 @@
 
 use crate::arch;
 use crate::reply::{Arguments, Refusal, Reply};
+use aarch64_cpu::registers::{VBAR_EL1, Writeable as _};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use rt::arch::access::*;
 use rt::board::board;
@@ -31,6 +32,14 @@ pub enum Kind {
     Data,
     /// Instruction fetch.
     Code,
+}
+
+/// The vectors go where no instruction can be fetched from: every exception's vector is an abort in turn. The
+/// window, not the identity map, whose device half the guest's own translation makes execute-never.
+pub fn unplug_vectors() {
+    let vectors = locate(NOWHERE, Kind::Code);
+    VBAR_EL1.set(vectors);
+    rt::arch::insn::isb();
 }
 
 /// Makes the window usable.

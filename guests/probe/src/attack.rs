@@ -22,6 +22,8 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 /// Where the guest machine has devices: the sweep leaves them out, `devices` does not.
 const DEVICES: core::ops::Range<u64> = 0x0800_0000..0x0a10_0000;
+/// The guest machine's empty flash banks.
+const FLASH: core::ops::Range<u64> = machine::FLASH.as_u64()..machine::FLASH.as_u64() + machine::FLASH_SIZE;
 /// Pending interrupts to acknowledge at the end: as many as INTIDs, twice.
 const DRAIN: u32 = 2048;
 const LOADS: [Leaf; 4] = [rt_load8, rt_load16, rt_load32, rt_load64];
@@ -72,14 +74,18 @@ impl Outcome {
         }
     }
 
+    fn leak(&mut self, address: u64) {
+        if self.leaks == 0 {
+            self.first_leak = address;
+        }
+        self.leaks += 1;
+    }
+
     /// An access that must fault.
     fn must_abort(&mut self, address: u64, result: Result<u64, Fault>) -> bool {
         let is_leak = !matches!(result.map_err(|fault| fault.ec()), Err(0x20 | 0x21 | 0x24 | 0x25 | 0x2f));
         if is_leak {
-            if self.leaks == 0 {
-                self.first_leak = address;
-            }
-            self.leaks += 1;
+            self.leak(address);
         }
         self.note(result);
         is_leak
@@ -117,12 +123,25 @@ fn sweep(random: &mut Random, outcome: &mut Outcome) {
         if is_own_ram(address) || DEVICES.contains(&address) {
             continue;
         }
+        if FLASH.contains(&address) {
+            empty_flash(address, outcome);
+            continue;
+        }
         if outcome.must_abort(address, touch(rt_load32, address, 0, Kind::Data)) {
             continue;
         }
         outcome.must_abort(address, touch(rt_store32, address, 0xdead_dead, Kind::Data));
         outcome.must_abort(address, touch(rt_jump, address, 0, Kind::Code));
     }
+}
+
+/// Loads give 0 also after a store, and no code runs there.
+fn empty_flash(address: u64, outcome: &mut Outcome) {
+    outcome.note(touch(rt_store32, address, 0xdead_dead, Kind::Data));
+    if !matches!(touch(rt_load32, address, 0, Kind::Data), Ok(0)) {
+        outcome.leak(address);
+    }
+    outcome.must_abort(address, touch(rt_jump, address, 0, Kind::Code));
 }
 
 /// One MRS, MSR or SYS with a random encoding.

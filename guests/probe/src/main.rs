@@ -139,6 +139,8 @@ fn next_byte() -> u8 {
         Timer::Physical.enable();
         insn::wfi();
         insn::unmask_irq();
+        // The WFI may have ended for another reason.
+        Timer::Physical.stop();
     }
 }
 

@@ -1,7 +1,7 @@
 //! System registers and single instructions, assembled at run time into a buffer.
 
-use crate::arch;
 use crate::reply::{Arguments, Refusal, Reply, parse};
+use crate::{access, arch};
 use rt::println;
 use rt::trap::{Fault, attempt};
 
@@ -190,8 +190,7 @@ pub fn undef(_: &mut Arguments) -> Reply {
 
 /// `faultloop`
 pub fn fault_loop(_: &mut Arguments) -> Reply {
-    const NOWHERE: u64 = 0x0b00_0000;
-    write_register(Encoding(3, 0, 12, 0, 0), NOWHERE)?;
+    access::unplug_vectors();
     execute(0, 0, 0)?;
     Err(Refusal::Error("UDF executed"))
 }

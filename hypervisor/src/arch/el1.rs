@@ -254,7 +254,7 @@ fn reset_debug() {
     let (breakpoints, watchpoints) = (field(dfr0, 12), field(dfr0, 20));
     macro_rules! clear {
         ($count:expr, $value:literal, $control:literal: $($n:literal)*) => {$(
-            if $n <= $count {
+            if $n < $count + 1 {
                 // SAFETY: DBGBCR/DBGWCR `n` and its value register exist (ID_AA64DFR0_EL1) and act on EL1 and EL0 only.
                 unsafe { asm!(concat!("msr S2_0_C0_C", $n, "_", $control, ", xzr"), options(nostack, preserves_flags)) };
                 // SAFETY: as above.

@@ -8,12 +8,12 @@ use abi::IntId;
 use addr::Pa;
 use manifest::{Board, CoreStart, Gic, GicV2, NamedRegion, PowerOff};
 
-/// The board, with 2 GiB: what `raspi4b` accepts and every real board has at least 1 GiB of.
+/// The board, with the RAM that every firmware's tree names: QEMU's has the first GiB only, whatever `-m` says.
 pub static BOARD: Board = Board {
     name: "rpi4",
     compatible: "raspberrypi,4-model-b",
     // The GPU holds the top 76 MiB of the first GiB.
-    ram: &[(Pa::new(0), 0x3b40_0000), (Pa::new(0x4000_0000), 0x4000_0000)],
+    ram: &[(Pa::new(0), 0x3b40_0000)],
     cores: 4,
     is_variable: false,
     load_address: Pa::new(0x0020_0000),

@@ -13,7 +13,11 @@ const SPEAKS_WITHIN: u64 = 20;
 /// Where QEMU's loader puts a kernel on `virt`, and its device tree when there is no kernel.
 const LOAD_ADDRESS: u64 = 0x4020_0000;
 
-const fn scenario(name: &'static str, promises: &'static [crate::scenario::Promise], body: fn(&mut Run) -> Result<()>) -> Scenario {
+const fn scenario(
+    name: &'static str,
+    promises: &'static [crate::scenario::Promise],
+    body: fn(&mut Run) -> Result<()>,
+) -> Scenario {
     Scenario { name, kinds: &[Kind::V3], when: When::Always, seconds: 60, promises, body }
 }
 
@@ -27,12 +31,18 @@ pub const SCENARIOS: &[Scenario] = &[
     ),
     scenario(
         "boot_on_wrong_board",
-        &[promise("B22", "virt_image_on_raspi4b_names_both_boards"), promise("B22", "rpi4_image_on_virt_names_both_boards")],
+        &[
+            promise("B22", "virt_image_on_raspi4b_names_both_boards"),
+            promise("B22", "rpi4_image_on_virt_names_both_boards"),
+        ],
         wrong_board,
     ),
     scenario(
         "boot_on_smaller_machine",
-        &[promise("B23", "missing_ram_is_named_with_its_partition"), promise("B23", "missing_cores_are_named_with_their_count")],
+        &[
+            promise("B23", "missing_ram_is_named_with_its_partition"),
+            promise("B23", "missing_cores_are_named_with_their_count"),
+        ],
         smaller_machine,
     ),
     scenario(
@@ -182,7 +192,7 @@ fn too_many_partitions(run: &mut Run) -> Result<()> {
             }
         })?;
         let shared = bundle.write(run.directory(), "shared.img")?;
-        expect_complaint(&mut virt().kernel(&shared).start(run)?, &["core1", "hello", "control"])
+        expect_complaint(&mut virt().kernel(&shared).start(run)?, &["core 1", "hello", "control"])
     });
     Ok(())
 }

@@ -66,10 +66,11 @@ fn make_home(home: &Path) -> Result<()> {
     link(&place("RUSTUP_HOME", ".rustup"), &home.join(".rustup"))
 }
 
-/// A copy of the tree `from` whose files are hard links; real copies where the file system is another one.
+/// A copy of the tree `from` whose files are hard links; real copies where the file system is another one. Symbolic
+/// links are followed: a toolchain may be one, by its absolute name in the caller's home.
 fn link(from: &Path, to: &Path) -> Result<()> {
-    let linked = project::run(Command::new("cp").arg("-al").arg(from).arg(to));
-    linked.or_else(|_| project::run(Command::new("cp").arg("-a").arg(from).arg(to))).map(drop)
+    let copy = |option: &str| project::run(Command::new("cp").args(["-a", "-L", option]).arg(from).arg(to));
+    copy("-l").or_else(|_| copy("--reflink=auto")).map(drop)
 }
 
 /// A command that runs what follows as the ordinary user who owns the directories below `place`.

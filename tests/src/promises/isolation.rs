@@ -10,6 +10,7 @@ use crate::probe::{Answer, Probe, field};
 use crate::promises::linux::gic;
 use crate::run::Run;
 use crate::scenario::{Kind, Scenario, When, promise};
+use crate::transcript::position;
 use anyhow::{Context, Result, bail, ensure};
 use std::path::Path;
 
@@ -39,6 +40,7 @@ pub const SCENARIOS: &[Scenario] = &[
             promise("P10", "pl011_takes_accesses_of_every_size"),
             promise("B36", "breakpoint_hits_and_cycle_counter_counts_in_a_bare_metal_guest"),
             promise("B50", "foreign_memory_and_devices_abort_on_read_write_and_execute"),
+            promise("P10", "empty_flash_reads_as_zero_and_ignores_writes"),
             promise("B51", "sgi_to_foreign_cores_goes_nowhere"),
             promise("B52", "cpu_on_of_foreign_cores_is_refused"),
             promise("B50", "random_attack_leaks_nothing_and_canaries_are_unchanged"),
@@ -113,6 +115,7 @@ fn isolation(run: &mut Run) -> Result<()> {
         }
         canary.check(console, &mut monitor, run)
     });
+    run.promise("empty_flash_reads_as_zero_and_ignores_writes", |_| empty_flash(console));
     run.promise("sgi_to_foreign_cores_goes_nowhere", |run| foreign_sgis(console, run.kind));
     run.promise("cpu_on_of_foreign_cores_is_refused", |_| foreign_cores(console));
     run.promise("random_attack_leaks_nothing_and_canaries_are_unchanged", |run| {
@@ -120,8 +123,14 @@ fn isolation(run: &mut Run) -> Result<()> {
         canary.check(console, &mut monitor, run)
     });
     run.promise("beat_is_exact_during_the_attack", |_| {
-        HOSTILE.order(console, &format!("attack {} 200000", SEEDS[0]))?;
-        check_beat(console, 1).map(drop)
+        let from = console.seen();
+        HOSTILE.order(console, &format!("attack {} 100000", SEEDS[0]))?;
+        check_beat(console, 1)?;
+        // The guest reads its console again only then.
+        let deadline = console.deadline(ATTACK);
+        console.transcript().wait(from, deadline, "the attack's end", |said| position(said, b" survived"))?;
+        console.skip();
+        Ok(())
     });
     run.promise("system_reset_stops_that_partition_alone", |_| ends(console, &HOSTILE, "reset", "stopped"));
     run.promise("fault_loop_stops_that_partition_alone", |_| fault_loop(console));
@@ -180,7 +189,6 @@ fn foreign_addresses(bundle: &Bundle) -> Vec<u64> {
     let mut addresses: Vec<u64> = banks.map(|pa| pa.as_u64()).collect();
     addresses.push(system.pool.start().as_u64());
     addresses.extend([
-        0x0,            // flash
         0x0803_0000,    // GICv2: hypervisor interface of the real GIC
         0x0804_0000,    // GICv2: virtual interface of the real GIC
         0x0901_0000,    // the board's clock, not assigned
@@ -204,21 +212,32 @@ fn foreign_addresses(bundle: &Bundle) -> Vec<u64> {
     addresses
 }
 
+/// QEMU's `virt` has flash below 128 MiB and U-Boot looks into it: here it is empty, and nothing executes from it.
+fn empty_flash(console: &mut Conversation) -> Result<()> {
+    for address in [0x0_u64, 0x0400_0000, 0x07ff_fff8] {
+        HOSTILE.ok(console, &format!("write64 {address:#x} 0xdeadbeef"))?;
+        let value = HOSTILE.value(console, &format!("read64 {address:#x}"))?;
+        ensure!(value == 0, "flash at {address:#x} holds {value:#x}");
+        HOSTILE.must_abort(console, &format!("exec {address:#x}"), address)?;
+    }
+    Ok(())
+}
+
 fn psci(console: &mut Conversation) -> Result<()> {
     const NOT_SUPPORTED: i32 = -1;
     const CALLS: &[(&str, i32)] = &[
-        ("0x84000000", 0x1_0001),                // PSCI_VERSION: 1.1
-        ("0x80000000", 0x1_0001),                // SMCCC_VERSION: at least 1.1
-        ("0x84000006", 2),                       // MIGRATE_INFO_TYPE: no migration
-        ("0x8400000a 0x84000008", 0),            // FEATURES of SYSTEM_OFF
-        ("0x8400000a 0xc4000003", 0),            // FEATURES of CPU_ON
+        ("0x84000000", 0x1_0001),                 // PSCI_VERSION: 1.1
+        ("0x80000000", 0x1_0001),                 // SMCCC_VERSION: at least 1.1
+        ("0x84000006", 2),                        // MIGRATE_INFO_TYPE: no migration
+        ("0x8400000a 0x84000008", 0),             // FEATURES of SYSTEM_OFF
+        ("0x8400000a 0xc4000003", 0),             // FEATURES of CPU_ON
         ("0x8400000a 0x84000005", NOT_SUPPORTED), // FEATURES of MIGRATE
-        ("0xc4000005", NOT_SUPPORTED),           // MIGRATE
+        ("0xc4000005", NOT_SUPPORTED),            // MIGRATE
         ("0x84001234", NOT_SUPPORTED),
         ("0xc6000001", NOT_SUPPORTED),
         ("0", NOT_SUPPORTED),
-        ("0xc4000004 0 0", 0),                   // AFFINITY_INFO of itself: on
-        ("0xc4000004 0x100 0", -2),              // of nobody: invalid parameters
+        ("0xc4000004 0 0", 0),      // AFFINITY_INFO of itself: on
+        ("0xc4000004 0x100 0", -2), // of nobody: invalid parameters
         ("0xc4000004 0 3", -2),
     ];
     for conduit in ["hvc", "smc"] {
@@ -345,7 +364,10 @@ fn cpu_view(run: &mut Run) -> Result<()> {
             HOSTILE.value(console, &format!("sysreg {register}"))?;
         }
         let after = Counters::ask(console, "hostile/v0")?;
-        ensure!(before.of("sysreg")? == after.of("sysreg")?, "an ID register read trapped: {before:?}, later {after:?}");
+        ensure!(
+            before.of("sysreg")? == after.of("sysreg")?,
+            "an ID register read trapped: {before:?}, later {after:?}"
+        );
         Ok(())
     });
     Ok(())

@@ -227,7 +227,10 @@ fn debug(run: &mut Run) -> Result<()> {
     let mut shell = Shell::attach(&mut machine.console, view, BOOT)?;
     run.promise("gdb_in_the_guest_hits_its_hardware_breakpoint", |_| {
         // Three instructions into busybox; the file, since a terminal would page.
-        shell.run("cd /tmp; echo starti >g; echo 'hbreak *($pc+8)' >>g; echo continue >>g; echo 'info breakpoints' >>g", SHORT)?;
+        shell.run(
+            "cd /tmp; echo starti >g; echo 'hbreak *($pc+8)' >>g; echo continue >>g; echo 'info breakpoints' >>g",
+            SHORT,
+        )?;
         let said = shell.run("gdb -batch -nx -x g --args /bin/busybox true </dev/null 2>&1", 60)?;
         let is_hit = said.contains("Hardware assisted breakpoint 1") && said.contains("breakpoint already hit 1 time");
         ensure!(is_hit, "gdb said:\n{said}");
