@@ -1,7 +1,7 @@
 //! The EL2 library: a static-partitioning Type-1 hypervisor for AArch64.
 //!
 //! Principles, in order of weight:
-//! - A core runs one vCPU for life; what a guest does ends in one [`exit::Verdict`] and touches its own partition only.
+//! - A core runs one vCPU for life; what a guest does ends in one `exit::Verdict` and touches its own partition only.
 //! - Decisions live in the pure crates (`stage2`, `trap`, `vgic`, `psci`, `vuart`, `console`, `manifest`); this crate
 //!   reads registers before and writes them after.
 //! - Memory is allocated at boot from one frame pool, which freezes before the first guest starts.
@@ -26,7 +26,7 @@ mod memory;
 mod partition;
 mod vcpu;
 
-/// Makes a platform's binary: hands its board facts to the entry code and to [`boot`].
+/// Makes a platform's binary: hands its board facts to the entry code and to its boot code.
 #[macro_export]
 macro_rules! entry {
     ($board:expr) => {

@@ -39,6 +39,10 @@ impl Terminal {
             .stdin(Stdio::from(slave.try_clone()?))
             .stdout(Stdio::from(slave.try_clone()?))
             .stderr(Stdio::from(slave));
+        // What a make above this program was told is not for the make below.
+        for variable in ["MAKEFLAGS", "MFLAGS", "MAKELEVEL", "SYSTEM", "OUT", "KERNEL", "INITRD", "GIC"] {
+            command.env_remove(variable);
+        }
         let child = command.spawn().context("cannot run setsid: run `make setup`")?;
         let master = File::from(master);
         let console = Conversation::new(master.try_clone()?, master, run.deadline());

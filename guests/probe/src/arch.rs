@@ -2,6 +2,7 @@
 
 use aarch64_cpu::registers::{CPACR_EL1, ReadWriteable as _, Readable as _, TCR_EL1, TTBR1_EL1, Writeable as _};
 use core::arch::{asm, global_asm};
+use core::sync::atomic::{AtomicU32, AtomicU64};
 use rt::arch::access::Leaf;
 use rt::arch::insn;
 
@@ -14,8 +15,8 @@ unsafe extern "C" {
     pub fn probe_target(unused: u64, unused_too: u64) -> u64;
     fn probe_fill_vectors(value: u64);
     fn probe_store_vectors(to: *mut [[u64; 2]; 32]);
-    static mut probe_window: [u64; 512];
-    static mut probe_code: [u32; 2];
+    static probe_window: [AtomicU64; 512];
+    static probe_code: [AtomicU32; 2];
 }
 
 // `probe_hvc`, `probe_smc`: leaves for `rt::trap::attempt`. x18 holds the words: SMCCC preserves it, and the calling
@@ -99,7 +100,7 @@ pub fn enable_window() {
 
 /// Makes block `index` of the window this descriptor: break, invalidate, make (Arm ARM, "break-before-make").
 pub fn set_window(index: usize, descriptor: u64) {
-    let table = (&raw mut probe_window).cast::<u64>();
+    let table = (&raw const probe_window).cast_mut().cast::<u64>();
     // SAFETY: `access` calls with 0 or 1, and the table has 512 entries.
     let entry = unsafe { table.add(index) };
     // SAFETY: vCPU 0 only; nobody else but the hardware walk reads the table.
@@ -118,7 +119,7 @@ fn invalidate_tlb() {
 /// Where the instruction and a return are, ready to be called.
 pub fn load_code(instruction: u32) -> u64 {
     const RET: u32 = 0xd65f_03c0;
-    let code = &raw mut probe_code;
+    let code = (&raw const probe_code).cast_mut().cast::<[u32; 2]>();
     // SAFETY: vCPU 0 only, and nobody executes the buffer now.
     unsafe { code.write_volatile([instruction, RET]) };
     // SAFETY: makes the two words, which share a line, visible to instruction fetch (Arm ARM, "Cache maintenance").
