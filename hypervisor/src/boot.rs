@@ -240,11 +240,12 @@ extern "C" fn boot_secondary() -> ! {
 /// The boot log: what was found, and who owns what.
 fn describe(board: &Board, system: &System, version: Version) {
     log::info!(
-        "Bulkhead {} on {}: {} cores, {} RAM, GIC{version:?}",
+        "Bulkhead {} on {}: {} cores, {} RAM, {}",
         env!("CARGO_PKG_VERSION"),
         board.name,
         system.machine.cores,
         ByteSize(system.machine.memory),
+        if version == Version::V2 { "GICv2" } else { "GICv3" },
     );
     log::info!("EL2: image {}", memory::image());
     if gic::needs_nudges() {

@@ -356,7 +356,9 @@ fn read_input(state: &mut State) {
         uart.imsc.set(uart.imsc.get() | INT_RX);
     }
     while uart.fr.get() & FR_RXFE == 0 {
-        if is_full(state.focus) && state.paused_since_ms.is_none() {
+        if !is_full(state.focus) {
+            state.paused_since_ms = None;
+        } else if state.paused_since_ms.is_none() {
             // The sender is paced by the UART's own flow control until the guest has read, or shows that it never will.
             state.paused_since_ms = Some(now_ms());
             IS_PAUSED.store(true, Ordering::Relaxed);
@@ -373,9 +375,6 @@ fn read_input(state: &mut State) {
             Some(Key::Unknown(key)) => log::warn!("Ctrl-T {}: no such command, Ctrl-T ? helps", key.escape_ascii()),
             None => {}
         }
-    }
-    if !is_full(state.focus) {
-        state.paused_since_ms = None;
     }
 }
 

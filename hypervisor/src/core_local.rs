@@ -115,6 +115,7 @@ pub fn register(core: &'static Core) {
 }
 
 /// The core with this number, if the system uses it.
+#[inline(always)]
 pub fn core(id: CoreId) -> Option<&'static Core> {
     CORES.get(id.index())?.get().copied()
 }

@@ -42,7 +42,8 @@ impl fmt::Display for BoardError<'_> {
             ),
             Self::Gic => f.write_str("the firmware's device tree names no GICv2 or GICv3 that this board may have"),
             Self::GicElsewhere { version, expected } => {
-                write!(f, "the firmware's GIC{version:?} is not at {expected}, where this board has it")
+                let version = if *version == Version::V2 { 2 } else { 3 };
+                write!(f, "the firmware's GICv{version} is not at {expected}, where this board has it")
             }
             Self::Cores { expected, found } => write!(
                 f,

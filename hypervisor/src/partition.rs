@@ -141,10 +141,12 @@ impl Partition {
         State::of(self.state.load(Ordering::Acquire))
     }
     /// How many vCPUs it has.
+    #[inline(always)]
     pub fn vcpus(&self) -> u16 {
         self.manifest.cores.len() as u16
     }
     /// The core of a vCPU.
+    #[inline(always)]
     pub fn core(&self, vcpu: VcpuId) -> Option<&'static Core> {
         core_local::core(*self.manifest.cores.get(vcpu.index())?)
     }

@@ -55,10 +55,15 @@ impl Project {
             .map(drop)
     }
 
+    /// Where cargo builds.
+    pub fn target(&self) -> PathBuf {
+        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+        self.root.join(target)
+    }
+
     /// The host tool.
     pub fn tool(&self) -> Command {
-        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
-        let mut command = Command::new(self.root.join(target).join("release/bulkhead"));
+        let mut command = Command::new(self.target().join("release/bulkhead"));
         command.current_dir(&self.root);
         command
     }

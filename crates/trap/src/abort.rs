@@ -79,14 +79,17 @@ impl Abort {
     }
 
     /// Whether stage 2 refused a read of the guest's own translation tables (S1PTW), not the access itself.
+    #[inline(always)]
     pub const fn is_on_table_walk(self) -> bool {
         self.bit(7)
     }
     /// Whether a cache maintenance or address translation instruction caused it (CM). Data aborts only.
+    #[inline(always)]
     pub const fn is_cache_maintenance(self) -> bool {
         self.bit(8)
     }
     /// Whether the access was a write (WnR). Data aborts only; cache maintenance counts as a write.
+    #[inline(always)]
     pub const fn is_write(self) -> bool {
         self.bit(6)
     }
@@ -104,6 +107,7 @@ impl Abort {
     }
     /// The guest-physical address from HPFAR_EL2 (bits 43:4 are IPA\[51:12\]) and FAR_EL2. For an access on a table
     /// walk the offset in the page is not known: FAR_EL2 is the address that was being translated.
+    #[inline(always)]
     pub const fn ipa(self, hpfar: u64, far: u64) -> Ipa {
         let page = (hpfar & 0x0fff_ffff_fff0) << 8;
         Ipa::new(if self.is_on_table_walk() { page } else { page | far & 0xfff })
@@ -111,6 +115,7 @@ impl Abort {
 
     /// How the instruction moves data, where the hardware tells (ISV): a load or store of one general register without
     /// write-back. `None` for pairs, exclusives, atomics, SIMD, write-back forms. Data aborts only.
+    #[inline(always)]
     pub const fn access(self) -> Option<Access> {
         if self.bit(24) { Some(Access(self.0)) } else { None }
     }
@@ -122,31 +127,38 @@ pub struct Access(u32);
 
 impl Access {
     /// Bytes that the instruction moves: 1, 2, 4 or 8 (SAS).
+    #[inline(always)]
     pub const fn bytes(self) -> u32 {
         1 << (self.0 >> 22 & 3)
     }
     /// The general register, 0 to 31; 31 is the zero register (SRT).
+    #[inline(always)]
     pub const fn register(self) -> usize {
         (self.0 >> 16 & 31) as usize
     }
     /// Whether it is a store.
+    #[inline(always)]
     pub const fn is_write(self) -> bool {
         self.0 >> 6 & 1 != 0
     }
     /// Whether a load extends the sign (SSE).
+    #[inline(always)]
     pub const fn is_sign_extended(self) -> bool {
         self.0 >> 21 & 1 != 0
     }
     /// Whether a load writes all 64 bits of the register (SF); otherwise 32, and the upper half becomes zero.
+    #[inline(always)]
     pub const fn is_64_bit(self) -> bool {
         self.0 >> 15 & 1 != 0
     }
 
     /// The bits of `value` that a store moves.
+    #[inline(always)]
     pub const fn truncate(self, value: u64) -> u64 {
         value & (u64::MAX >> (64 - 8 * self.bytes()))
     }
     /// What a load puts into its register when the device answers `value`.
+    #[inline(always)]
     pub const fn extend(self, value: u64) -> u64 {
         let unused = 64 - 8 * self.bytes();
         let extended = if self.is_sign_extended() {

@@ -55,14 +55,17 @@ impl SystemRegister {
         Self(iss)
     }
     /// Which system register.
+    #[inline(always)]
     pub const fn encoding(self) -> Encoding {
         Encoding(self.0 & ENCODING)
     }
     /// The general register, 0 to 31; 31 is the zero register.
+    #[inline(always)]
     pub const fn register(self) -> usize {
         (self.0 >> 5 & 31) as usize
     }
     /// Whether it is MRS.
+    #[inline(always)]
     pub const fn is_read(self) -> bool {
         self.0 & 1 != 0
     }

@@ -83,7 +83,7 @@
     bl      own_exception_save
 .endm
 
-.macro vector_table name, sync, irq, serror
+.macro vector_table name, sync, serror
     .balign 0x800
     .global \name
 \name:
@@ -112,14 +112,9 @@
     .balign 0x80
     exit_sync \serror
     .balign 0x80
-\name\()_irq:
-    exit_irq \irq
 .endm
 
 .pushsection .text.hot, "ax"
-    vector_table vectors_v2, exit_sync_v2, exit_irq_v2, exit_serror_v2
-    vector_table vectors_v3, exit_sync_v3, exit_irq_v3, exit_serror_v3
-
 .global restore_all
 restore_all:
     ldp     x2, x3, [sp, #16]
@@ -198,4 +193,12 @@ restart_stack:
     mov     x29, xzr
     mov     x30, xzr
     br      x1
+
+// Both tables side by side: each is aligned to its own size.
+vectors_v2_irq:
+    exit_irq exit_irq_v2
+vectors_v3_irq:
+    exit_irq exit_irq_v3
+    vector_table vectors_v2, exit_sync_v2, exit_serror_v2
+    vector_table vectors_v3, exit_sync_v3, exit_serror_v3
 .popsection

@@ -5,10 +5,12 @@ use crate::bundle::Bundle;
 use crate::promises::linux::gic;
 use crate::run::Run;
 use crate::scenario::{Kind, Scenario, When, promise};
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 /// EL2's text, read-only data, data and zeroed memory in bytes, without its frame pool.
 const IMAGE_MAX: u64 = 1 << 20;
+/// EL2's text, read-only data and data in bytes.
+const LOADED_MAX: u64 = 128 << 10;
 
 /// B63.
 pub const SCENARIOS: &[Scenario] = &[
@@ -28,7 +30,10 @@ pub const SCENARIOS: &[Scenario] = &[
         kinds: &[Kind::Host],
         when: When::Always,
         seconds: 60,
-        promises: &[promise("B63", "el2_in_memory_is_at_most_1_mib")],
+        promises: &[
+            promise("B63", "el2_in_memory_is_at_most_1_mib"),
+            promise("B63", "el2_text_rodata_and_data_are_at_most_128_kib"),
+        ],
         body: size,
     },
 ];
@@ -60,5 +65,31 @@ fn size(run: &mut Run) -> Result<()> {
         ensure!(bytes <= IMAGE_MAX, "EL2 takes {bytes} bytes, at most {IMAGE_MAX} are promised");
         Ok(())
     });
+    run.promise("el2_text_rodata_and_data_are_at_most_128_kib", |run| {
+        // The image built it, or found it built.
+        run.project.image("bare")?;
+        let elf = run.project.target().join("aarch64-unknown-none-softfloat/release/bulkhead-qemu-virt");
+        let bytes = loaded_bytes(&std::fs::read(&elf)?).with_context(|| format!("{} is no ELF64", elf.display()))?;
+        println!("B63   EL2: {bytes} bytes of text, read-only data and data");
+        ensure!(bytes <= LOADED_MAX, "EL2 has {bytes} bytes to load, at most {LOADED_MAX} are promised");
+        Ok(())
+    });
     Ok(())
+}
+
+/// Bytes of an ELF64's sections that are loaded from the file: SHF_ALLOC and not SHT_NOBITS.
+fn loaded_bytes(elf: &[u8]) -> Option<u64> {
+    let number = |at: usize, bytes: usize| {
+        let field = elf.get(at..at + bytes)?;
+        Some(field.iter().rev().fold(0, |n, byte| n << 8 | u64::from(*byte)))
+    };
+    let (table, entry, count) = (number(40, 8)? as usize, number(58, 2)? as usize, number(60, 2)? as usize);
+    let mut total = 0;
+    for header in (0..count).map(|n| table + n * entry) {
+        let (kind, flags, size) = (number(header + 4, 4)?, number(header + 8, 8)?, number(header + 32, 8)?);
+        if flags & 2 != 0 && kind != 8 {
+            total += size;
+        }
+    }
+    Some(total)
 }
