@@ -4,7 +4,7 @@ use crate::arch::{barrier, guest};
 use crate::counters::Counters;
 use crate::partition::Partition;
 use abi::{CoreId, MAX_CORES, VcpuId};
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use psci::{Power, PowerState};
 use spin::Once;
 
@@ -41,6 +41,8 @@ pub struct Core {
     pub power: Power,
     /// Where the vCPU starts and its x0: written by the core whose CPU_ON won.
     pub start: [AtomicU64; 2],
+    /// Whether this core has left the partition's present life: it may be asked to and want to at once.
+    pub has_left: AtomicBool,
     /// Aborts injected at one place without progress.
     pub abort_loops: AtomicU32,
 }
@@ -87,6 +89,7 @@ impl Core {
             redistributor: AtomicU64::new(0),
             power: Power::new(PowerState::Off),
             start: [const { AtomicU64::new(0) }; 2],
+            has_left: AtomicBool::new(false),
             abort_loops: AtomicU32::new(0),
         }
     }

@@ -163,6 +163,9 @@ impl Partition {
     pub fn start<G: Gic>(&'static self, core: &'static Core) -> ! {
         let (system, bundle) = *SYSTEM.get().expect("create_all ran");
         self.leaving.store(self.manifest.cores.len() as u32, Ordering::Release);
+        for each in self.cores() {
+            each.has_left.store(false, Ordering::Release);
+        }
         if !el1::has_crc32() {
             log::error!(
                 "partition '{}' does not start: {} has no CRC32 instructions (FEAT_CRC32)",
@@ -197,6 +200,9 @@ impl Partition {
 
     /// This core leaves the guest because the partition stops.
     pub fn left<G: Gic>(&'static self, core: &'static Core) -> ! {
+        if core.has_left.swap(true, Ordering::AcqRel) {
+            vcpu::leave::<G>(core);
+        }
         vcpu::quiet::<G>(core);
         if self.leaving.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.state.store(State::Stopped as u32, Ordering::Release);

@@ -193,7 +193,9 @@ impl Display for Problem<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         use Mistake as M;
         match self.0 {
-            M::WrongBoard { image, board } => write!(f, "the image is for board '{image}', this is board '{board}'"),
+            M::WrongBoard { image, board } => {
+                write!(f, "the image is for board '{}', this is board '{board}'", image.escape_debug())
+            }
             M::FixedMachine { board, is, said } => write!(
                 f,
                 "board '{board}' has {} cores and {}, not {} cores and {}",

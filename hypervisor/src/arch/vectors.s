@@ -6,8 +6,7 @@
 // EL2 takes an exception and returns.
 // Why not Rust: naked entry, and the registers are the guest's.
 
-.macro save_all
-    sub     sp, sp, #256
+.macro store_x0_to_x29
     stp     x0, x1, [sp]
     stp     x2, x3, [sp, #16]
     stp     x4, x5, [sp, #32]
@@ -23,6 +22,11 @@
     stp     x24, x25, [sp, #192]
     stp     x26, x27, [sp, #208]
     stp     x28, x29, [sp, #224]
+.endm
+
+.macro save_all
+    sub     sp, sp, #256
+    store_x0_to_x29
     str     x30, [sp, #240]
 .endm
 
@@ -138,21 +142,7 @@ restore_all:
     isb
 
 own_exception_save:
-    stp     x0, x1, [sp]
-    stp     x2, x3, [sp, #16]
-    stp     x4, x5, [sp, #32]
-    stp     x6, x7, [sp, #48]
-    stp     x8, x9, [sp, #64]
-    stp     x10, x11, [sp, #80]
-    stp     x12, x13, [sp, #96]
-    stp     x14, x15, [sp, #112]
-    stp     x16, x17, [sp, #128]
-    stp     x18, x19, [sp, #144]
-    stp     x20, x21, [sp, #160]
-    stp     x22, x23, [sp, #176]
-    stp     x24, x25, [sp, #192]
-    stp     x26, x27, [sp, #208]
-    stp     x28, x29, [sp, #224]
+    store_x0_to_x29
     ret
 own_exception_saved:
     mov     x0, sp
