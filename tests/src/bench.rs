@@ -141,7 +141,7 @@ impl Baseline {
         Ok(Self { rows: rows.collect::<Result<_>>()?, file })
     }
 
-    /// Rows that differ: a median by anything, a maximum by more than the margin.
+    /// Rows that differ: a median by anything but [`slack`], a maximum by more than the margin.
     pub fn differences(&self, rows: &Rows, kind: Kind) -> Vec<String> {
         let mut different = Vec::new();
         for (name, row) in rows {
@@ -149,7 +149,7 @@ impl Baseline {
                 different.push(format!("{name}: median {} is not in the baseline", row.median));
                 continue;
             };
-            if row.median != known.median {
+            if row.median.abs_diff(known.median) > slack(name, kind, known.median) {
                 different.push(format!("{name}: median {}, the baseline has {}", row.median, known.median));
             }
             if row.max > known.max + MARGIN + known.max / MARGIN_PART {
@@ -171,6 +171,14 @@ impl Baseline {
         }
         std::fs::write(&self.file, text).with_context(|| format!("cannot write {}", self.file.display()))
     }
+}
+
+/// How far a median may be from the baseline: not at all where it counts one path. The boot's length depends on the
+/// firmware's tree and, by a few pages, on the paths that the image was built in; on GICv2 the console core's nudges
+/// fall into the loop that executes nothing at EL2.
+fn slack(name: &str, kind: Kind, median: u64) -> u64 {
+    let counts_more = name == "boot_cntpct_at_entry" || (name == "cpu_loop_1M_insn" && kind == Kind::V2);
+    if counts_more { median / 100 } else { 0 }
 }
 
 /// Prints all rows on both GICs beside the plain machine and the peers, then where the instructions go.
