@@ -219,7 +219,9 @@ fn drive<G: Gic>(core: &'static Core, partition: &'static Partition, line: &mut 
     let level = line.model.irq_level();
     if level != line.level {
         line.level = level;
-        let is_own = core.assignment.is_some_and(|a| core::ptr::eq(a.partition, partition));
+        // A vCPU that is off has no list registers: the model keeps what comes.
+        let is_own = core.assignment.is_some_and(|a| core::ptr::eq(a.partition, partition))
+            && core.power.state() == psci::PowerState::On;
         if is_own {
             interrupt::with_vgic::<G, _>(core, |vgic, _, edge| vgic.set_level(machine::UART_INTID, level, edge));
         } else {

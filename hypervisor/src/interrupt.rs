@@ -4,6 +4,7 @@
 //! writes its own. Whatever they cannot do goes through [`with_vgic`]: partition lock, list registers into the model,
 //! the change, the model back into list registers.
 
+use crate::arch::barrier;
 use crate::console;
 use crate::core_local::{self, Assignment, Core, Doorbell, SGI_SENDERS};
 use crate::gic::{self, DOORBELL, Gic, MAX_LIST_REGISTERS, V2, V3};
@@ -76,6 +77,9 @@ fn take<G: Gic>(core: &'static Core, acknowledged: u32) {
         n if n == DOORBELL.number() => {
             G::deactivate(acknowledged);
             core.counters.doorbell.count();
+            // What the sender stored before it rang is read after the acknowledge, not before.
+            barrier::isb();
+            barrier::dsb_sy();
             take_sgis::<G>(core);
         }
         n if n == MAINTENANCE.load(Ordering::Relaxed) => {
@@ -129,6 +133,8 @@ fn take_sgis<G: Gic>(core: &'static Core) {
         while sgis != 0 {
             let intid = IntId::new(sgis.trailing_zeros());
             sgis &= sgis - 1;
+            // ICH_ELRSR_EL2 knows of a list register written just before only after a synchronisation.
+            barrier::isb();
             if !is_running || !inject_sgi::<G>(core, intid, VcpuId::new(source)) {
                 pend_sgi::<G>(core, intid, VcpuId::new(source));
             }
@@ -209,7 +215,7 @@ pub fn send_sgi<G: Gic>(core: &'static Core, partition: &'static Partition, from
                 pend_sgi::<G>(core, intid, from);
             }
         } else if target.sgis[word].fetch_or(1 << intid.number(), Ordering::AcqRel) == 0 {
-            crate::arch::barrier::dsb_ishst();
+            barrier::dsb_ishst();
             G::ring(target);
         }
     }
@@ -301,6 +307,8 @@ fn unfold<G: Gic>(vgic: &mut Vgic<'static>, vcpu: VcpuId, registers: &mut ListRe
 
 fn read_list_registers<G: Gic>(registers: &mut ListRegisters) -> Words {
     let mut words = [0; MAX_LIST_REGISTERS];
+    // As in `take_sgis`: an exit may have written list registers before it reads them.
+    barrier::isb();
     let empty = G::empty_list_registers();
     for (n, word) in words.iter_mut().enumerate().take(registers.len()) {
         if empty >> n & 1 == 0 {

@@ -189,8 +189,8 @@ impl Partition {
 
     /// Stops the partition for good and leaves the guest on this core.
     pub fn stop<G: Gic>(&'static self, core: &'static Core) -> ! {
-        let was = self.state.swap(State::Stopping as u32, Ordering::AcqRel);
-        if State::of(was) != State::Stopping {
+        let was = self.state.fetch_max(State::Stopping as u32, Ordering::AcqRel);
+        if matches!(State::of(was), State::Loaded | State::Running) {
             for sibling in self.cores().filter(|sibling| sibling.id != core.id) {
                 sibling.ask(Doorbell::Stop, gic::ring);
             }

@@ -10,6 +10,9 @@ use abi::{MAX_PARTITIONS, PartitionId};
 /// How long in milliseconds a source with an open line keeps the others waiting.
 pub const HOLD_MS: u64 = 100;
 
+/// How long at most a control sequence or character that does not end keeps the others waiting, in milliseconds.
+const PATIENCE_MS: u64 = 10 * HOLD_MS;
+
 /// Bytes that a source may write in its turn when it ends no line.
 const TURN: usize = 256;
 
@@ -212,7 +215,8 @@ impl Mux {
         }
         let is_whole = !self.is_raw(open.by) || self.streams[open.by.index()].filter.is_between_characters();
         let age = |since: u64| now_ms.saturating_sub(since);
-        (is_whole && age(open.since_ms) >= HOLD_MS) || age(open.last_ms) >= HOLD_MS
+        // A guest that never ends its control sequence must not silence the others for ever.
+        (is_whole && age(open.since_ms) >= HOLD_MS) || age(open.last_ms) >= HOLD_MS || age(open.since_ms) >= PATIENCE_MS
     }
 
     fn is_raw(&self, source: Source) -> bool {
@@ -345,7 +349,11 @@ impl Mux {
     }
 
     fn end_line<F: FnMut(&[u8])>(&mut self, output: &mut Output<'_, F>) {
-        if self.open.take().is_some() {
+        if let Some(open) = self.open.take() {
+            if self.is_raw(open.by) && !self.streams[open.by.index()].filter.is_between_characters() {
+                // CAN ends a control sequence for the terminal, or the foreign line would be part of it.
+                output.put(b"\x18");
+            }
             output.put(b"\r\n");
             self.needs_return = false;
         }

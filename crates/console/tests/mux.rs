@@ -181,7 +181,7 @@ fn interactive_no_line_breaks_into_a_control_sequence() {
     console.says(LINUX, "\x1b[");
     console.says(CONTROL, "late\n");
     console.wait();
-    assert!(console.text().ends_with("\x1b[\r\ncontrol| late\r\n"));
+    assert!(console.text().ends_with("\x1b[\x18\r\ncontrol| late\r\n"));
 }
 
 #[test]
@@ -436,4 +436,21 @@ proptest! {
             prop_assert!(console.seen.len() - before <= budget);
         }
     }
+}
+
+#[test]
+fn a_control_sequence_without_end_does_not_silence_the_others() {
+    let rings: [Ring<256>; SOURCES] = [const { Ring::new() }; SOURCES];
+    let mut mux = Mux::new(Mode::Interactive);
+    mux.set_name(PartitionId::new(0), "linux");
+    let mut seen = Vec::new();
+    mux.focus(PartitionId::new(0), 0, &mut |bytes: &[u8]| seen.extend_from_slice(bytes));
+    rings[0].write(b"\x1b]");
+    rings[Source::EL2.index()].write(b"still here\n");
+    for now_ms in (0..2000).step_by(50) {
+        rings[0].push(b'x');
+        mux.pump(&rings, now_ms, 4096, &mut |bytes: &[u8]| seen.extend_from_slice(bytes));
+    }
+    let text = String::from_utf8_lossy(&seen).into_owned();
+    assert!(text.contains("\x18\r\nbulkhead| still here\r\n"), "{text:?}");
 }

@@ -119,6 +119,7 @@ pub fn set_traps(mpidr: u64) {
     let mmfr1 = ID_AA64MMFR1_EL1.get();
     let mut hcr = (HCR_EL2::VM::Enable
         + HCR_EL2::SWIO::SET
+        + HCR_EL2::PTW::SET
         + HCR_EL2::FMO::EnableVirtualFIQ
         + HCR_EL2::IMO::EnableVirtualIRQ
         + HCR_EL2::AMO::SET
@@ -156,6 +157,10 @@ pub fn set_traps(mpidr: u64) {
     HSTR_EL2.set(0);
     VPIDR_EL2.set(MIDR_EL1.get());
     VMPIDR_EL2.set(1 << 31 | mpidr);
+    if field(pfr0, 40) != 0 || field(id_raw_pfr1(), 16) != 0 {
+        // MPAM2_EL2: TRAPMPAM0EL1 and TRAPMPAM1EL1, so that no guest picks another's partition id.
+        set! { "S3_4_C10_C5_0" = 3 << 48; }
+    }
     // SAFETY: ACTLR_EL2 = 0 denies EL1 the implementation's power and L2 controls; EL2 does not use them.
     unsafe { asm!("msr actlr_el2, xzr", options(nostack, preserves_flags)) };
     if field(mmfr1, 40) != 0 {
@@ -171,6 +176,14 @@ pub fn set_traps(mpidr: u64) {
         }
     }
     barrier::isb();
+}
+
+/// ID_AA64PFR1_EL1 with nothing hidden.
+fn id_raw_pfr1() -> u64 {
+    let value;
+    // SAFETY: reading an ID register has no side effect.
+    unsafe { asm!("mrs {}, id_aa64pfr1_el1", out(reg) value, options(nomem, nostack, preserves_flags)) };
+    value
 }
 
 fn has_pointer_authentication() -> bool {

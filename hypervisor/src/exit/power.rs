@@ -8,10 +8,10 @@ use crate::arch::guest::GuestFrame;
 use crate::core_local::{Assignment, Core, Doorbell};
 use crate::fault::Cause;
 use crate::gic::{self, Gic};
-use crate::partition::Partition;
+use crate::partition::{Partition, State};
 use crate::vcpu;
 use core::sync::atomic::{AtomicI32, Ordering};
-use psci::{Call, Error, SUCCESS, Topology, Workarounds, function};
+use psci::{Call, Error, PowerState, SUCCESS, Topology, Workarounds, function};
 
 /// Answers PSCI_VERSION, which callers use as the shortest call there is. Whether it was that.
 #[inline(always)]
@@ -31,7 +31,7 @@ pub fn call<G: Gic>(core: &'static Core, frame: &mut GuestFrame) -> Verdict {
     let answer = match call {
         Call::CpuOn { target, entry, context } => code(cpu_on::<G>(partition, target, entry, context)),
         Call::CpuOff => cpu_off::<G>(core),
-        Call::CpuSuspend { power_state, .. } => code(psci::check_power_state(power_state).map(|()| suspend())),
+        Call::CpuSuspend { power_state, .. } => code(psci::check_power_state(power_state).map(|()| suspend::<G>())),
         Call::AffinityInfo { target, level } => match affinity_info::<G>(partition, target, level) {
             Ok(state) => state,
             Err(error) => error.code(),
@@ -72,6 +72,12 @@ fn cpu_on<G: Gic>(partition: &'static Partition, target: u64, entry: addr::Ipa, 
 
 /// On the core that CPU_ON named: enters the guest.
 pub fn start_here<G: Gic>(core: &'static Core) {
+    let Some(Assignment { partition, .. }) = core.assignment else { return };
+    if partition.state() != State::Running {
+        // The CPU_ON came from a sibling that had not noticed yet: this core has left that life.
+        core.power.reset(PowerState::Off);
+        return;
+    }
     if core.power.started() {
         let [entry, context] = [&core.start[0], &core.start[1]].map(|word| word.load(Ordering::Relaxed));
         vcpu::enter::<G>(core, entry, context);
@@ -84,7 +90,12 @@ fn cpu_off<G: Gic>(core: &'static Core) -> ! {
 }
 
 /// Standby: WFI at EL2 wakes for the same physical interrupts as at EL1, and they are taken on return.
-fn suspend() {
+/// A virtual interrupt does not wake EL2: where one waits already, there is nothing to wait for.
+fn suspend<G: Gic>() {
+    let all = (1u32 << G::list_registers()) - 1;
+    if !G::empty_list_registers() & all != 0 {
+        return;
+    }
     barrier::dsb_sy();
     barrier::wait_for_interrupt();
 }
