@@ -192,7 +192,7 @@ fn too_many_partitions(run: &mut Run) -> Result<()> {
             }
         })?;
         let shared = bundle.write(run.directory(), "shared.img")?;
-        expect_complaint(&mut virt().kernel(&shared).start(run)?, &["manifest breaks 1 of the rules"])
+        expect_complaint(&mut virt().kernel(&shared).start(run)?, &["manifest breaks 1 rules"])
     });
     Ok(())
 }
