@@ -1,15 +1,17 @@
 //! Numbers and wire types that the hypervisor, its guests and the host tool must agree on.
 //!
-//! Newtypes for the number spaces of the machine, the guest machine's memory map, and the layout of the boot
-//! bundle. No behaviour beyond construction and printing.
+//! Newtypes for the number spaces of the machine, the guest machine's memory map, what follows the end of a life, and
+//! the layout of the boot bundle. No behaviour beyond construction and printing.
 #![no_std]
 #![forbid(unsafe_code)]
 
 pub mod bundle;
 pub mod ids;
+pub mod life;
 pub mod machine;
 
 pub use ids::{CoreId, IntId, PartitionId, VcpuId, Vmid};
+pub use life::{Again, Policy, RestartLimit};
 
 /// Most cores of a board, and so most vCPUs of a partition.
 pub const MAX_CORES: usize = 64;

@@ -27,6 +27,22 @@ pub const UART: Ipa = Ipa::new(0x0900_0000);
 pub const UART_SIZE: u64 = 0x1000;
 /// The console's interrupt, level.
 pub const UART_INTID: IntId = IntId::spi(1);
+/// PL061 with the power key.
+pub const GPIO: Ipa = Ipa::new(0x0903_0000);
+/// Bytes of the PL061's range.
+pub const GPIO_SIZE: u64 = 0x1000;
+/// The PL061's interrupt, level.
+pub const GPIO_INTID: IntId = IntId::spi(7);
+/// The PL061's pin that the power key pulls high.
+pub const POWER_KEY_PIN: u8 = 3;
+/// SBSA generic watchdog: the control frame. Only in partitions whose system file asks for one.
+pub const WATCHDOG: Ipa = Ipa::new(0x090d_0000);
+/// SBSA generic watchdog: the refresh frame.
+pub const WATCHDOG_REFRESH: Ipa = Ipa::new(0x090e_0000);
+/// Bytes of each of the watchdog's frames.
+pub const WATCHDOG_SIZE: u64 = 0x1000;
+/// The watchdog's first signal (WS0), level.
+pub const WATCHDOG_INTID: IntId = IntId::spi(10);
 /// First byte of guest RAM.
 pub const RAM: Ipa = Ipa::new(0x4000_0000);
 /// Width of the guest's physical address space in bits where the CPU allows it.
