@@ -184,11 +184,13 @@ restart_stack:
     mov     x30, xzr
     br      x1
 
-// Both tables side by side: each is aligned to its own size.
 vectors_v2_irq:
     exit_irq exit_irq_v2
 vectors_v3_irq:
     exit_irq exit_irq_v3
+.popsection
+
+.pushsection .text.vectors, "ax"
     vector_table vectors_v2, exit_sync_v2, exit_serror_v2
     vector_table vectors_v3, exit_sync_v3, exit_serror_v3
 .popsection
