@@ -1,6 +1,6 @@
 //! The manifest blob: postcard behind a magic, a length and a SHA-256 (layout in [`abi::bundle`]).
 
-use crate::{ConsoleMode, Machine, System, WhenAllStopped};
+use crate::{ConsoleMode, Machine, OnPanic, System, WhenAllStopped};
 use abi::MAX_PARTITIONS;
 use abi::bundle::{MANIFEST_HEADER, MANIFEST_MAGIC, MANIFEST_MAX};
 use addr::{Pa, Region};
@@ -81,7 +81,7 @@ pub fn decode(bytes: &[u8]) -> Result<System, BlobError> {
 }
 
 /// Everything of a [`System`] before its partitions, in the same order.
-type Head = (heapless::String<16>, Machine, ConsoleMode, WhenAllStopped, bool, Region<Pa>, u64);
+type Head = (heapless::String<16>, Machine, ConsoleMode, WhenAllStopped, bool, OnPanic, Region<Pa>, u64);
 
 /// Whether a blob that does not decode has too many partitions: the decoder itself only says "does not fit".
 fn too_many(blob: &[u8]) -> Option<BlobError> {
@@ -146,7 +146,7 @@ mod tests {
         let one = &system.partitions[0];
         let head = (system.board.clone(), system.machine, system.console, system.when_all_stopped);
         let many = vec![one; 17];
-        let tail = (system.scrub_at_boot, system.pool, system.bundle_size, many.as_slice());
+        let tail = (system.scrub_at_boot, system.on_hypervisor_panic, system.pool, system.bundle_size, many.as_slice());
         let mut buffer = vec![0; MANIFEST_MAX];
         let body = postcard::to_slice(&(head, tail), &mut buffer).unwrap();
         assert_eq!(decode(&sealed(body)), Err(BlobError::TooManyPartitions(17)));

@@ -10,6 +10,7 @@ mod blob;
 mod board;
 mod mistake;
 mod pool;
+mod setting;
 mod system;
 mod validate;
 
@@ -17,8 +18,9 @@ pub use blob::{BlobError, decode, encode};
 pub use board::{Board, CoreStart, Device, GICV2_CORES, Gic, GicV2, GicV3, NamedRegion, PowerOff};
 pub use mistake::{Mend, Mistake, Name, Owner, Problem};
 pub use pool::pool_size;
+pub use setting::{Milliseconds, Setting};
 pub use system::{
-    Bank, ConsoleMode, DeviceId, MAX_BANKS, MAX_DEVICES, MAX_PAYLOADS, Machine, Partition, Payload, PayloadKind,
-    System, WhenAllStopped,
+    Bank, ConsoleMode, DeviceId, MAX_BANKS, MAX_DEVICES, MAX_PAYLOADS, Machine, OnPanic, Partition, Payload,
+    PayloadKind, System, WhenAllStopped,
 };
 pub use validate::{DEVICE_TREE_MAX, IPA_END, MEMORY_MIN, MIN_MACHINE_MEMORY, OWN_NAME, validate};

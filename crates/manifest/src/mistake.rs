@@ -4,7 +4,7 @@
 //! both on one line. Values are copied, so a mistake outlives the manifest it was found in.
 
 use crate::validate::{DEVICE_TREE_MAX, IPA_END, MEMORY_MIN, MIN_MACHINE_MEMORY, OWN_NAME};
-use crate::{Machine, PayloadKind};
+use crate::{Machine, PayloadKind, Setting};
 use abi::bundle::{ALIGN, BUNDLE_MAX};
 use abi::{CoreId, IntId, MAX_CORES, MAX_NAME, PartitionId};
 use addr::{BLOCK_2M, ByteSize, Ipa, PAGE_SIZE, Pa, Region};
@@ -151,6 +151,11 @@ pub enum Mistake {
     BadEntry { partition: Name, entry: Ipa },
     /// x0 would point outside RAM or off eight bytes.
     BadTree { partition: Name, device_tree: Ipa },
+
+    /// A number about its lives outside its range.
+    SettingRange { partition: Name, setting: Setting, value: u32 },
+    /// The watchdog lies where the guest machine has something else.
+    WatchdogCovered { partition: Name },
 }
 
 impl Mistake {
@@ -317,6 +322,13 @@ impl Display for Problem<'_> {
                 f,
                 "device tree of partition {partition} at {device_tree} is outside its RAM or not a multiple of 8"
             ),
+
+            M::SettingRange { partition, setting, value } => {
+                write!(f, "partition {partition} has {setting} of {}", setting.value(*value))
+            }
+            M::WatchdogCovered { partition } => {
+                write!(f, "partition {partition} has RAM or a device where its watchdog would be")
+            }
         }
     }
 }
@@ -370,6 +382,14 @@ impl Display for Mend<'_> {
             M::TreeTooLarge { .. } => write!(f, "it may have {DEVICE_TREE_MAX}: shorten `bootargs`"),
             M::BadEntry { .. } => f.write_str("link the kernel for the guest's RAM"),
             M::BadTree { .. } => f.write_str("pin `device_tree_at` to a multiple of 8 within the memory"),
+
+            M::SettingRange { setting, .. } => {
+                let range = setting.range();
+                write!(f, "give it {} to {}, or \"none\"", setting.value(*range.start()), setting.value(*range.end()))
+            }
+            M::WatchdogCovered { .. } => {
+                f.write_str("do without `watchdog`, without `identity`, or without the device")
+            }
             M::PoolSize { .. }
             | M::DeviceAbsent { .. }
             | M::Unsound { .. }

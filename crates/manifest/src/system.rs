@@ -1,6 +1,7 @@
 //! The manifest's types: a system file after placement. Sizes in bytes, addresses absolute.
 
-use abi::{CoreId, MAX_CORES, MAX_NAME, MAX_PARTITIONS};
+use crate::{Board, Device};
+use abi::{CoreId, IntId, MAX_CORES, MAX_NAME, MAX_PARTITIONS, Policy, machine};
 use addr::{Ipa, Pa, Region};
 use core::fmt;
 use heapless::{String, Vec};
@@ -26,6 +27,8 @@ pub struct System {
     pub when_all_stopped: WhenAllStopped,
     /// Whether RAM is zeroed before the first life.
     pub scrub_at_boot: bool,
+    /// What EL2 does after a bug of its own.
+    pub on_hypervisor_panic: OnPanic,
     /// EL2's frame pool: page tables and per-core blocks.
     pub pool: Region<Pa>,
     /// Bytes of the whole bundle.
@@ -61,6 +64,15 @@ pub enum WhenAllStopped {
     Halt,
 }
 
+/// What EL2 does after a bug of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OnPanic {
+    /// Stay, so that the console can be read.
+    Stop,
+    /// Reset the board.
+    Reset,
+}
+
 /// One partition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Partition {
@@ -80,6 +92,10 @@ pub struct Partition {
     pub payloads: Vec<Payload, MAX_PAYLOADS>,
     /// Assigned devices.
     pub devices: Vec<DeviceId, MAX_DEVICES>,
+    /// What follows when its guest's life ends.
+    pub policy: Policy,
+    /// How long its watchdog waits for a guest that its device tree tells of it, in milliseconds. 0: it has none.
+    pub watchdog_ms: u32,
 }
 
 /// A run of RAM: `pa.size()` bytes at `ipa`.
@@ -148,6 +164,28 @@ impl Payload {
     /// Guest RAM that it fills and zeroes; `None` when that is nothing or does not fit 64 bits.
     pub fn destination(&self) -> Option<Region<Ipa>> {
         Region::new(self.ipa, self.size.checked_add(self.zeroed)?)
+    }
+}
+
+impl Partition {
+    /// Whether the partition has `size` bytes at `start` and the interrupt `intid` to spare for an emulated device: no
+    /// RAM lies there, and no assigned device has either. Stage 2 maps both, so neither would reach the emulation.
+    #[inline(never)]
+    pub fn has_room_for(&self, board: &Board, start: Ipa, size: u64, intid: IntId) -> bool {
+        let Some(page) = Region::new(start, size) else { return false };
+        let takes = |device: &Device| {
+            let seen = Region::new(Ipa::new(device.start.as_u64()), device.size);
+            device.intids.contains(&intid) || seen.is_none_or(|seen| seen.overlaps(&page))
+        };
+        let mut devices = self.devices.iter().filter_map(|id| board.devices.get(usize::from(id.0)));
+        let mut ram = self.banks.iter().filter_map(Bank::guest);
+        !ram.any(|ram| ram.overlaps(&page)) && !devices.any(takes)
+    }
+
+    /// Whether the guest machine of this partition has the PL061 with the power key. Every one has, unless something
+    /// of its own takes the place: RAM where `is_identity`, or an assigned device.
+    pub fn has_power_key(&self, board: &Board) -> bool {
+        self.has_room_for(board, machine::GPIO, machine::GPIO_SIZE, machine::GPIO_INTID)
     }
 }
 

@@ -6,6 +6,7 @@
 
 #[cfg(test)]
 mod hostile;
+mod life;
 mod memory;
 mod owners;
 mod payloads;
@@ -37,7 +38,9 @@ pub fn validate(board: &Board, system: &System, report: &mut dyn FnMut(Mistake))
     owners::validate(board, system, report);
     memory::validate(board, system, report);
     for (id, partition) in partitions(system) {
-        payloads::validate(board, system, &name(id, partition), partition, report);
+        let owner = name(id, partition);
+        payloads::validate(board, system, &owner, partition, report);
+        life::validate(board, &owner, partition, report);
     }
 }
 

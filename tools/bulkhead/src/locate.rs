@@ -151,6 +151,8 @@ pub fn diagnose(file: &SystemFile, known: &[Known], mistake: &Mistake) -> Option
             at(payload_span(of(partition)?, PayloadKind::DeviceTreeV3)?)
         }
         M::NoKernel { partition } | M::BadEntry { partition, .. } => at(value(&of(partition)?.kernel)?),
+
+        M::SettingRange { partition, .. } | M::WatchdogCovered { partition } => at(of(partition)?.span.clone()),
     })
 }
 

@@ -14,7 +14,9 @@ use crate::tree::{self, GicVersion, Guest, Registers, TREE_MAX};
 use abi::{CoreId, machine};
 use addr::{Ipa, Pa, Region};
 use ingredients::Ingredients;
-use manifest::{Bank, Board, ConsoleMode, DeviceId, Mistake, Partition, Payload, PayloadKind, System, WhenAllStopped};
+use manifest::{
+    Bank, Board, ConsoleMode, DeviceId, Mistake, OnPanic, Partition, Payload, PayloadKind, System, WhenAllStopped,
+};
 use std::sync::Arc;
 
 /// A system without mistakes, and the bytes that go with it.
@@ -97,6 +99,7 @@ fn empty(file: &SystemFile, board: &Board, pool: Region<Pa>) -> System {
         console: file.console.value().copied().unwrap_or(ConsoleMode::Interactive),
         when_all_stopped: file.when_all_stopped.value().copied().unwrap_or(WhenAllStopped::PowerOff),
         scrub_at_boot: file.scrub_at_boot.value().copied().unwrap_or(false),
+        on_hypervisor_panic: OnPanic::Stop,
         pool,
         bundle_size: 0,
         partitions: heapless::Vec::new(),
@@ -216,6 +219,8 @@ impl Builder<'_> {
             device_tree: Ipa::default(),
             payloads: heapless::Vec::new(),
             devices: devices.iter().take(manifest::MAX_DEVICES).map(|(id, _)| *id).collect(),
+            policy: abi::Policy::DEFAULT,
+            watchdog_ms: 0,
         };
         let contents = bank.and_then(|bank| self.fill(place, &mut partition, &bank, said));
         self.known.push(Known { memory: pa.is_some(), payloads: contents.is_some() });

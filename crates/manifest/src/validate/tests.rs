@@ -3,7 +3,7 @@
 extern crate std;
 use super::validate;
 use crate::*;
-use abi::{CoreId, IntId};
+use abi::{CoreId, IntId, Policy, RestartLimit};
 use addr::{Ipa, Pa, Region};
 use heapless::{String, Vec};
 use std::string::ToString;
@@ -38,6 +38,9 @@ pub(crate) static BOARD: Board = Board {
         device("far", 0x4100_0000, &[IntId::spi(300)], false),
         device("console", 0x0900_0000, &[IntId::spi(1)], false),
         device("gic", 0x0800_0000, &[], false),
+        device("gpio", 0x0903_0000, &[IntId::spi(7)], false),
+        device("dog", 0x090e_0000, &[], false),
+        device("tenth", 0x0910_0000, &[IntId::spi(10)], false),
     ],
 };
 
@@ -62,6 +65,8 @@ fn partition(name: &str, cores: &[u16], pa: u64) -> Partition {
         device_tree: Ipa::new(tree),
         payloads: payloads.into_iter().collect(),
         devices: Vec::new(),
+        policy: Policy::DEFAULT,
+        watchdog_ms: 0,
     }
 }
 
@@ -77,6 +82,7 @@ pub(crate) fn sound() -> System {
         console: ConsoleMode::Interactive,
         when_all_stopped: WhenAllStopped::PowerOff,
         scrub_at_boot: false,
+        on_hypervisor_panic: OnPanic::Stop,
         pool: region(0x4100_0000, 2 * M),
         bundle_size: 2 * M,
         partitions: [partition("linux", &[1, 2], 0x6000_0000), partition("control", &[3], 0x7000_0000)]
@@ -463,6 +469,81 @@ fn a_start_outside_ram_is_refused() {
             .iter()
             .any(|m| m.contains("at 0x4080_0000 is outside its RAM or not a multiple of 8"))
     );
+}
+
+#[test]
+fn a_restart_limit_that_cannot_be_counted_is_refused() {
+    let limit =
+        |restarts, window_ms| after(move |s| s.partitions[0].policy.limit = Some(RestartLimit { restarts, window_ms }));
+    assert_eq!(limit(1, 1000), [""; 0]);
+    assert_eq!(limit(16, 3_600_000), [""; 0]);
+    assert_eq!(after(|s| s.partitions[0].policy.limit = None), [""; 0]);
+    assert_eq!(limit(0, 60_000), ["partition 'linux' has a restart limit of 0: give it 1 to 16, or \"none\""]);
+    assert_eq!(limit(17, 60_000).len(), 1);
+    assert_eq!(
+        limit(5, 999),
+        ["partition 'linux' has a restart limit with a window of 999ms: give it 1s to 60m, or \"none\""]
+    );
+    assert_eq!(limit(5, 3_600_001).len(), 1);
+}
+
+#[test]
+fn a_back_off_above_a_minute_is_refused() {
+    assert_eq!(after(|s| s.partitions[0].policy.backoff_ms = 60_000), [""; 0]);
+    refused(
+        |s| s.partitions[0].policy.backoff_ms = 61_000,
+        "partition 'linux' has a restart back-off of 61s: give it 0ms to 60s, or \"none\"",
+    );
+}
+
+#[test]
+fn a_watchdog_that_is_too_short_or_too_long_is_refused() {
+    for good in [0, 1000, 3_600_000] {
+        assert_eq!(after(|s| s.partitions[1].watchdog_ms = good), [""; 0], "{good}");
+    }
+    refused(
+        |s| s.partitions[1].watchdog_ms = 500,
+        "partition 'control' has a watchdog of 500ms: give it 1s to 60m, or \"none\"",
+    );
+    refused(
+        |s| s.partitions[1].watchdog_ms = 7_200_000,
+        "partition 'control' has a watchdog of 120m: give it 1s to 60m, or \"none\"",
+    );
+}
+
+#[test]
+fn a_watchdog_under_a_device_or_ram_is_refused() {
+    let covered = "partition 'linux' has RAM or a device where its watchdog would be: \
+                   do without `watchdog`, without `identity`, or without the device";
+    for device in [7, 8] {
+        let give = |s: &mut System| s.partitions[0].devices.push(DeviceId(device)).unwrap();
+        assert_eq!(after(give), [""; 0], "without a watchdog it does not matter");
+        refused(
+            |s| {
+                give(s);
+                s.partitions[0].watchdog_ms = 10_000;
+            },
+            covered,
+        );
+    }
+    let found = after(|s| {
+        s.partitions[0].watchdog_ms = 10_000;
+        s.partitions[0].banks[0].ipa = Ipa::new(0x0900_0000);
+    });
+    assert!(found.contains(&covered.to_string()), "{found:?}");
+}
+
+#[test]
+fn the_power_key_gives_way_to_ram_and_devices() {
+    let has = |change: &dyn Fn(&mut Partition)| {
+        let mut system = sound();
+        change(&mut system.partitions[0]);
+        system.partitions[0].has_power_key(&BOARD)
+    };
+    assert!(has(&|_| ()));
+    assert!(has(&|p| p.devices.push(DeviceId(0)).unwrap()));
+    assert!(!has(&|p| p.devices.push(DeviceId(6)).unwrap()));
+    assert!(!has(&|p| p.banks[0].ipa = Ipa::new(0x0900_0000)));
 }
 
 #[test]
