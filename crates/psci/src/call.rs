@@ -45,8 +45,10 @@ pub enum Call {
     MigrateInfoType,
     /// SYSTEM_OFF.
     SystemOff,
-    /// SYSTEM_RESET.
+    /// SYSTEM_RESET, or SYSTEM_RESET2 of type SYSTEM_WARM_RESET, which may be done in the same way.
     SystemReset,
+    /// A call that exists, with arguments that are refused whatever the state.
+    Refused(Error),
     /// SMCCC_VERSION.
     SmcccVersion,
     /// SMCCC_ARCH_FEATURES of a function id.
@@ -142,6 +144,7 @@ impl Call {
             MIGRATE_INFO_TYPE => Self::MigrateInfoType,
             SYSTEM_OFF => Self::SystemOff,
             SYSTEM_RESET => Self::SystemReset,
+            SYSTEM_RESET2 | SYSTEM_RESET2_64 => system_reset2(first as u32),
             PSCI_FEATURES => Self::Features(first as u32),
             SMCCC_VERSION => Self::SmcccVersion,
             SMCCC_ARCH_FEATURES => Self::ArchFeatures(first as u32),
@@ -159,10 +162,17 @@ impl Call {
             Self::SmcccVersion => Some(crate::SMCCC_VERSION),
             Self::MigrateInfoType => Some(NO_MIGRATION),
             Self::Features(function) => Some(features(function)),
+            Self::Refused(error) => Some(error.code()),
             Self::Unknown { .. } => Some(Error::NotSupported.code()),
             _ => None,
         }
     }
+}
+
+/// SYSTEM_RESET2 (DEN0022, since PSCI 1.1). The type is W1 in both forms; the cookie has a meaning for vendors' types only,
+/// of which (bit 31 set) there are none. Architectural types other than SYSTEM_WARM_RESET are reserved.
+const fn system_reset2(reset_type: u32) -> Call {
+    if reset_type == SYSTEM_WARM_RESET { Call::SystemReset } else { Call::Refused(Error::InvalidParameters) }
 }
 
 const fn low(value: u64) -> u64 {

@@ -19,6 +19,10 @@ pub const MIGRATE_INFO_TYPE: u32 = 0x8400_0006;
 pub const SYSTEM_OFF: u32 = 0x8400_0008;
 /// SYSTEM_RESET.
 pub const SYSTEM_RESET: u32 = 0x8400_0009;
+/// SYSTEM_RESET2, also in 64 bits.
+pub const SYSTEM_RESET2: u32 = 0x8400_0012;
+/// SYSTEM_RESET2's reset type that may keep memory, and may be done as SYSTEM_RESET instead.
+pub const SYSTEM_WARM_RESET: u32 = 0;
 /// PSCI_FEATURES.
 pub const PSCI_FEATURES: u32 = 0x8400_000a;
 
@@ -28,6 +32,8 @@ pub const CPU_SUSPEND_64: u32 = CPU_SUSPEND | SMC64;
 pub const CPU_ON_64: u32 = CPU_ON | SMC64;
 /// AFFINITY_INFO with 64-bit arguments.
 pub const AFFINITY_INFO_64: u32 = AFFINITY_INFO | SMC64;
+/// SYSTEM_RESET2 with a 64-bit cookie.
+pub const SYSTEM_RESET2_64: u32 = SYSTEM_RESET2 | SMC64;
 
 /// SMCCC_VERSION.
 pub const SMCCC_VERSION: u32 = 0x8000_0000;

@@ -6,7 +6,7 @@
 //!
 //! This crate stops and starts nothing: the hypervisor acts on what it returns. An HVC path that counts instructions
 //! compares with [`function::PSCI_VERSION`] and answers [`VERSION`] before it decodes anything.
-//! PSCI_FEATURES says which functions exist; every other id is NOT_SUPPORTED, among them SYSTEM_RESET2, the optional
+//! PSCI_FEATURES says which functions exist; every other id is NOT_SUPPORTED, among them the other optional
 //! functions of PSCI 1.1, and 64-bit forms of functions that have none.
 #![no_std]
 #![forbid(unsafe_code)]

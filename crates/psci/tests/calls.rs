@@ -33,7 +33,7 @@ fn arguments_of_32_bit_calls_lose_their_upper_half() {
 
 #[test]
 fn features_lists_exactly_what_exists() {
-    let exists: [u32; 13] = [
+    let exists: [u32; 15] = [
         0x8400_0000,
         0x8400_0001,
         0xc400_0001,
@@ -46,6 +46,8 @@ fn features_lists_exactly_what_exists() {
         0x8400_0008,
         0x8400_0009,
         0x8400_000a,
+        0x8400_0012,
+        0xc400_0012,
         0x8000_0000,
     ];
     let all = (0x8400_0000..0x8400_0020u32).chain(0xc400_0000..0xc400_0020).chain(0x8000_0000..0x8000_0004);
@@ -57,14 +59,14 @@ fn features_lists_exactly_what_exists() {
 
 #[test]
 fn functions_that_do_not_exist_are_not_supported() {
-    // 64-bit forms of 32-bit functions, MIGRATE, SYSTEM_SUSPEND, SYSTEM_RESET2, TRNG_VERSION, vendor UID, fast-call bit clear.
+    // 64-bit forms of 32-bit functions, MIGRATE, SYSTEM_SUSPEND, MEM_PROTECT, TRNG_VERSION, vendor UID, fast-call bit clear.
     for function in [
         0xc400_0000,
         0xc400_0002,
         0x8400_0005,
         0x8400_000e,
-        0x8400_0012,
-        0xc400_0012,
+        0x8400_0013,
+        0xc400_0013,
         0x8400_0050,
         0x8600_ff01,
         0x0400_0000,
@@ -79,6 +81,26 @@ fn functions_that_do_not_exist_are_not_supported() {
 fn calls_that_change_something_have_no_fixed_answer() {
     for function in [0x8400_0001, 0x8400_0002, 0x8400_0003, 0x8400_0004, 0x8400_0008, 0x8400_0009, 0x8000_8000] {
         assert_eq!(answer(function, 0), None, "{function:#x}");
+    }
+}
+
+#[test]
+fn a_warm_reset_is_a_reset_in_both_forms() {
+    for function in [0x8400_0012, 0xc400_0012] {
+        for cookie in [0, 1, u64::MAX] {
+            assert_eq!(Call::decode(function, [0, cookie, 0]), Call::SystemReset);
+            assert_eq!(Call::decode(function, [HIGH & !0xffff_ffff, cookie, 0]), Call::SystemReset, "the type is W1");
+        }
+    }
+}
+
+#[test]
+fn other_types_of_reset_are_refused() {
+    // Reserved architectural types, then vendors'.
+    for reset_type in [1, 2, 0x7fff_ffff, 0x8000_0000, 0x8000_0001, 0xffff_ffff, HIGH | 1] {
+        for function in [0x8400_0012, 0xc400_0012] {
+            assert_eq!(answer(function, reset_type), Some(Error::InvalidParameters.code()), "{reset_type:#x}");
+        }
     }
 }
 
