@@ -16,27 +16,58 @@ pub enum Key {
     Help,
     /// `s`: print states and counters.
     Status,
+    /// `r`: restart the focused partition.
+    Restart,
+    /// `k`: stop it.
+    Stop,
+    /// `g`: start it.
+    Start,
+    /// `p`: press its power key.
+    Power,
+    /// `f`: print the fault records.
+    Faults,
+    /// The byte after [`Keys::ask`]: whether it was `y`.
+    Answer(bool),
     /// Ctrl-T and something else.
     Unknown(u8),
 }
 
-/// Tells commands from input.
+/// Tells commands and answers from input.
 #[derive(Clone, Debug, Default)]
 pub struct Keys {
-    after_prefix: bool,
+    next: Next,
+}
+
+/// What the next byte is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Next {
+    #[default]
+    Input,
+    Command,
+    Answer,
 }
 
 impl Keys {
     /// Nothing typed yet.
     pub const fn new() -> Self {
-        Self { after_prefix: false }
+        Self { next: Next::Input }
+    }
+
+    /// The user was asked: the next byte, whatever it is, becomes [`Key::Answer`] and nothing else.
+    pub const fn ask(&mut self) {
+        self.next = Next::Answer;
     }
 
     /// Takes one typed byte. `None`: the next one decides.
     pub fn push(&mut self, byte: u8) -> Option<Key> {
-        if !core::mem::take(&mut self.after_prefix) {
-            self.after_prefix = byte == PREFIX;
-            return (byte != PREFIX).then_some(Key::Input(byte));
+        match core::mem::take(&mut self.next) {
+            Next::Input if byte == PREFIX => {
+                self.next = Next::Command;
+                return None;
+            }
+            Next::Input => return Some(Key::Input(byte)),
+            Next::Answer => return Some(Key::Answer(matches!(byte, b'y' | b'Y'))),
+            Next::Command => {}
         }
         Some(match byte {
             PREFIX => Key::Input(PREFIX),
@@ -44,6 +75,11 @@ impl Keys {
             b'0' => Key::Focus(PartitionId::new(9)),
             b'?' => Key::Help,
             b's' | b'S' => Key::Status,
+            b'r' | b'R' => Key::Restart,
+            b'k' | b'K' => Key::Stop,
+            b'g' | b'G' => Key::Start,
+            b'p' | b'P' => Key::Power,
+            b'f' | b'F' => Key::Faults,
             other => Key::Unknown(other),
         })
     }
@@ -71,6 +107,9 @@ mod tests {
         assert_eq!(typed(b"\x141"), [Key::Focus(PartitionId::new(0))]);
         assert_eq!(typed(b"\x149\x140"), [Key::Focus(PartitionId::new(8)), Key::Focus(PartitionId::new(9))]);
         assert_eq!(typed(b"\x14?\x14s\x14x"), [Key::Help, Key::Status, Key::Unknown(b'x')]);
+        let commands = [Key::Restart, Key::Stop, Key::Start, Key::Power, Key::Faults];
+        assert_eq!(typed(b"\x14r\x14k\x14g\x14p\x14f"), commands);
+        assert_eq!(typed(b"\x14R\x14K\x14G\x14P\x14F"), commands, "with Caps Lock");
     }
 
     #[test]
@@ -82,5 +121,31 @@ mod tests {
     #[test]
     fn a_command_is_one_key_long() {
         assert_eq!(typed(b"\x14ss"), [Key::Status, Key::Input(b's')]);
+    }
+    #[test]
+    fn only_y_says_yes_and_the_answer_reaches_no_guest() {
+        for byte in 0..=255 {
+            let mut keys = Keys::new();
+            assert_eq!([b'\x14', b'r'].map(|byte| keys.push(byte)), [None, Some(Key::Restart)]);
+            keys.ask();
+            assert_eq!(keys.push(byte), Some(Key::Answer(byte == b'y' || byte == b'Y')), "{byte:#x}");
+            assert_eq!(
+                [b'y', b'\x14', b's'].map(|byte| keys.push(byte)),
+                [Some(Key::Input(b'y')), None, Some(Key::Status)]
+            );
+        }
+    }
+
+    #[test]
+    fn without_a_question_y_is_input() {
+        assert_eq!(typed(b"\x14ry"), [Key::Restart, Key::Input(b'y')]);
+    }
+
+    #[test]
+    fn a_question_in_the_middle_of_a_command_ends_the_command() {
+        let mut keys = Keys::new();
+        assert_eq!(keys.push(PREFIX), None);
+        keys.ask();
+        assert_eq!([b'k', b'k'].map(|byte| keys.push(byte)), [Some(Key::Answer(false)), Some(Key::Input(b'k'))]);
     }
 }
