@@ -90,12 +90,15 @@ fn exchange<const HINT: u8>(names: [&str; 2], wait: fn(usize, u64), second: fn()
             oneway.push(SEEN[1].at.load(Relaxed) - start);
         }
     });
+    // Lets vCPU 1 go: see `answer`.
+    sgi.send();
     await_off();
     round.report(names[0]);
     oneway.report(names[1]);
 }
 
-/// vCPU 1: answers every SGI by one.
+/// vCPU 1: answers every SGI by one. It waits once more after the last answer, for an SGI that it does not answer: what
+/// ends it, CPU_OFF, would otherwise be counted in the last round.
 fn answer(wait: fn(usize, u64)) {
     arch::install_vectors();
     gic::enable(SGI, gic::PRIORITY);
@@ -107,6 +110,7 @@ fn answer(wait: fn(usize, u64)) {
         wait(1, first + round);
         sgi.send();
     }
+    wait(1, first + ROUNDS as u64);
     insn::mask_irq();
 }
 

@@ -1,11 +1,12 @@
 //! B63: the bench rows stay what they are, and below the peers.
 
-use crate::bench::{Baseline, behind_peers, measure, measure_plain};
+use crate::bench::{Baseline, behind_peers, measure, measure_plain, qemu_version};
 use crate::bundle::Bundle;
 use crate::promises::linux::gic;
 use crate::run::Run;
 use crate::scenario::{Kind, Scenario, When, promise};
 use anyhow::{Context, Result, ensure};
+use std::path::PathBuf;
 
 /// EL2's text, read-only data, data and zeroed memory in bytes, without its frame pool.
 const IMAGE_MAX: u64 = 1 << 20;
@@ -31,6 +32,7 @@ pub const SCENARIOS: &[Scenario] = &[
         when: When::Always,
         seconds: 60,
         promises: &[
+            promise("B63", "an_images_bytes_depend_on_no_folder_of_the_host"),
             promise("B63", "el2_in_memory_is_at_most_1_mib"),
             promise("B63", "el2_text_rodata_and_data_are_at_most_128_kib"),
         ],
@@ -52,7 +54,7 @@ fn bench(run: &mut Run) -> Result<()> {
         Ok(())
     });
     run.promise("medians_equal_the_baseline_and_maxima_are_near_it", |run| {
-        let different = Baseline::read(run.project)?.differences(&rows, run.kind);
+        let different = Baseline::read(run.project)?.differences(&rows, run.kind, &qemu_version()?);
         ensure!(different.is_empty(), "{}\n`bulkhead-tests bench --accept` if this is meant", different.join("\n"));
         Ok(())
     });
@@ -60,6 +62,18 @@ fn bench(run: &mut Run) -> Result<()> {
 }
 
 fn size(run: &mut Run) -> Result<()> {
+    run.promise("an_images_bytes_depend_on_no_folder_of_the_host", |run| {
+        let bytes = std::fs::read(run.project.image("bench-boot")?)?;
+        for folder in host_folders(run)? {
+            let name = folder.as_os_str().as_encoded_bytes();
+            ensure!(
+                !bytes.windows(name.len()).any(|window| window == name),
+                "the image holds {}, so the boot row depends on where it was built: see scripts/rustc",
+                folder.display()
+            );
+        }
+        Ok(())
+    });
     run.promise("el2_in_memory_is_at_most_1_mib", |run| {
         let bytes = Bundle::read(&run.project.image("bare")?)?.el2_bytes();
         ensure!(bytes <= IMAGE_MAX, "EL2 takes {bytes} bytes, at most {IMAGE_MAX} are promised");
@@ -75,6 +89,13 @@ fn size(run: &mut Run) -> Result<()> {
         Ok(())
     });
     Ok(())
+}
+
+/// Where this host has the checkout, what cargo fetched, and the compiler.
+fn host_folders(run: &Run) -> Result<Vec<PathBuf>> {
+    let home = PathBuf::from(std::env::var_os("HOME").context("HOME is not set")?);
+    let place = |variable: &str, name: &str| std::env::var_os(variable).map_or_else(|| home.join(name), PathBuf::from);
+    Ok(vec![run.project.root().canonicalize()?, place("CARGO_HOME", ".cargo"), place("RUSTUP_HOME", ".rustup")])
 }
 
 /// Bytes of an ELF64's sections that are loaded from the file: SHF_ALLOC and not SHT_NOBITS.
