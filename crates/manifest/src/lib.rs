@@ -8,6 +8,7 @@
 
 mod blob;
 mod board;
+pub mod crc32c;
 mod mistake;
 mod pool;
 mod setting;
