@@ -27,7 +27,8 @@ macro_rules! id {
         }
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, concat!($text, "{}"), self.0)
+                // One integer type for all: EL2 has a size budget.
+                write!(f, concat!($text, "{}"), u64::from(self.0))
             }
         }
     };

@@ -19,6 +19,21 @@ pub enum State {
     Stopped,
 }
 
+impl State {
+    /// In a word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::Loaded => "loaded",
+            Self::Running => "running",
+            Self::Stopping => "stopping",
+            Self::Quiesced => "quiesced",
+            Self::Crashed => "crashed",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
 /// Why a life ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Reason {

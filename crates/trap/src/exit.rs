@@ -95,6 +95,24 @@ impl Exit {
     }
 }
 
+impl Exit {
+    /// What it is, without its details: for lists of many.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hvc { .. } => "HVC",
+            Self::Smc { .. } => "SMC",
+            Self::DataAbort(_) => "data abort",
+            Self::InstructionAbort(_) => "instruction abort",
+            Self::SystemRegister(_) => "system register",
+            Self::Coprocessor(_) => "AArch32 register",
+            Self::Wfx(_) => "wait",
+            Self::SError { .. } => "SError",
+            Self::IllegalState => "illegal state",
+            Self::Fp | Self::Sve | Self::Sme | Self::PointerAuthentication | Self::Unknown { .. } => "other",
+        }
+    }
+}
+
 impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
