@@ -2,21 +2,24 @@
 //! EL2's own image and the firmware's tree before the manifest, the board and every overlap are checked, and each refusal is one line on the
 //! console that names the thing, the value and the mend.
 
-use crate::arch::{self, barrier, cache, guest};
+use crate::arch::{self, barrier, cache, el1, guest};
 use crate::console;
-use crate::core_local::{self, Assignment, Core, Doorbell};
+use crate::core_local::{self, Assignment, Core};
 use crate::exit::power;
 use crate::firmware::{self, DeviceTree};
-use crate::gic::{self, V2, V3};
+use crate::gic;
 use crate::interrupt;
 use crate::memory;
 use crate::partition;
+use crate::uart;
 use crate::vcpu;
 use aarch64_cpu::registers::{CNTFRQ_EL0, CNTPCT_EL0, ID_AA64MMFR0_EL1, MPIDR_EL1, VBAR_EL2};
 use abi::bundle::{BUNDLE_MAX, IMAGE_SIZE, MANIFEST_HEADER};
 use abi::{CoreId, VcpuId};
 use addr::{ByteSize, Pa, Region};
+use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use life::Event;
 use manifest::{Board, CoreStart, System};
 use spin::Once;
 use tock_registers::interfaces::{Readable, Writeable};
@@ -45,10 +48,15 @@ unsafe extern "C" {
 
 /// Refuses to go on: one line, then this core halts.
 macro_rules! refuse {
-    ($($text:tt)*) => {{
-        console::emergency(format_args!("bulkhead: error: {}\r\nbulkhead: nothing was started\r\n", format_args!($($text)*)));
-        arch::halt()
-    }};
+    ($($text:tt)*) => {
+        refuse(format_args!($($text)*))
+    };
+}
+
+#[cold]
+fn refuse(text: fmt::Arguments<'_>) -> ! {
+    uart::emergency(format_args!("bulkhead: error: {text}\r\nbulkhead: nothing was started\r\n"));
+    arch::halt()
 }
 
 /// The boot core arrives from entry.s with the MMU on: `device_tree` is what the firmware left in x0.
@@ -58,7 +66,7 @@ extern "C" fn boot_primary(device_tree: u64, load: u64) -> ! {
     memory::init(Pa::new(load));
     let board = BULKHEAD_BOARD;
     let tree = find_tree(board, Pa::new(device_tree));
-    console::open(board.uart, board.uart_intid);
+    uart::open(board.uart, board.uart_intid);
     let (system, bundle) = read_manifest(board);
     check_overlaps(system, bundle, &tree);
     if let Err(error) = tree.check_resources(system) {
@@ -66,18 +74,21 @@ extern "C" fn boot_primary(device_tree: u64, load: u64) -> ! {
     }
     let version = tree.gic(board).unwrap_or_else(|error| refuse!("{error}"));
     gic::found(version);
+    if !el1::has_crc32() {
+        refuse!("this core has no CRC32 instructions (FEAT_CRC32), which guests are checked with");
+    }
     memory::open_pool(system.pool);
     start_all(board, system, bundle, &tree, version)
 }
 
 fn find_tree(board: &'static Board, x0: Pa) -> DeviceTree {
     let tree = DeviceTree::map(x0).unwrap_or_else(|error| {
-        console::open(board.uart, board.uart_intid);
+        uart::open(board.uart, board.uart_intid);
         refuse!("{error}")
     });
     if let Err(error) = tree.check_board(board) {
         // This board's console is elsewhere: where its own tree says.
-        console::open(tree.console().unwrap_or(board.uart), board.uart_intid);
+        uart::open(tree.console().unwrap_or(board.uart), board.uart_intid);
         refuse!("{error}");
     }
     tree
@@ -142,14 +153,10 @@ fn start_all(
     describe(board, system, version);
     console::start(system, board);
     for partition in partition::all() {
-        if let Some(core) = partition.core(VcpuId::new(0)) {
-            core.ask(Doorbell::Start, gic::ring);
-        }
+        // Only keys are refused.
+        let _ = partition.tell(Event::Start);
     }
-    match version {
-        Version::V2 => vcpu::leave::<V2>(boot_core),
-        Version::V3 => vcpu::leave::<V3>(boot_core),
-    }
+    vcpu::leave(boot_core)
 }
 
 /// Who runs on core `n`.
@@ -183,7 +190,7 @@ fn start_cores(board: &'static Board, system: &'static System, tree: &DeviceTree
     let Some(boot_core) = boot_core else {
         refuse!(
             "the firmware started core {own:#x} (MPIDR), which is not among the first {} cores",
-            system.machine.cores
+            u64::from(system.machine.cores)
         )
     };
     guest::set_core_pointer(core::ptr::from_ref(boot_core) as usize);
@@ -203,7 +210,7 @@ fn start_core(board: &Board, core: &'static Core, release: Option<Pa>) {
     match (board.core_start, release) {
         (CoreStart::PsciSmc, _) => {
             if let Err(error) = firmware::start_core(core.mpidr, entry) {
-                refuse!("{} does not start: PSCI CPU_ON returned {error}", core.id);
+                refuse!("{} does not start: PSCI CPU_ON returned -{error}", core.id);
             }
         }
         (CoreStart::SpinTable, Some(release)) => {
@@ -231,27 +238,24 @@ extern "C" fn boot_secondary() -> ! {
     gic::init_core(core_local::this(), BULKHEAD_BOARD.gic.maintenance);
     cache::invalidate_instructions();
     IS_STARTED.store(true, Ordering::Release);
-    match gic::version() {
-        Version::V2 => vcpu::idle::<V2>(),
-        Version::V3 => vcpu::idle::<V3>(),
-    }
+    vcpu::idle()
 }
 
 /// The boot log: what was found, and who owns what.
 fn describe(board: &Board, system: &System, version: Version) {
-    log::info!(
+    info!(
         "Bulkhead {} on {}: {} cores, {} RAM, {}",
         env!("CARGO_PKG_VERSION"),
         board.name,
-        system.machine.cores,
+        u64::from(system.machine.cores),
         ByteSize(system.machine.memory),
         if version == Version::V2 { "GICv2" } else { "GICv3" },
     );
-    log::info!("EL2: image {}", memory::image());
+    info!("EL2: image {}", memory::image());
     if gic::needs_nudges() {
-        log::info!("this GIC forgets lines that stay high (as QEMU's GICv2): nudged");
+        info!("this GIC forgets lines that stay high (as QEMU's GICv2): nudged");
     }
-    log::info!("EL2: pool {}, {} used", system.pool, ByteSize(memory::pool_used()));
+    info!("EL2: pool {}, {} used", system.pool, ByteSize(memory::pool_used()));
     for partition in &system.partitions {
         let mut line = heapless::String::<64>::new();
         use core::fmt::Write;
@@ -266,6 +270,6 @@ fn describe(board: &Board, system: &System, version: Version) {
         for device in partition.devices.iter().filter_map(|id| board.devices.get(usize::from(id.0))) {
             let _ = write!(line, ", {}", device.name);
         }
-        log::info!("{line}");
+        info!("{line}");
     }
 }

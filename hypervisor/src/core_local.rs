@@ -2,11 +2,14 @@
 
 use crate::arch::{barrier, guest};
 use crate::counters::Counters;
+use crate::fault::Place;
+use crate::flight::Recorder;
 use crate::partition::Partition;
+use crate::timer::Deadlines;
 use abi::{CoreId, MAX_CORES, VcpuId};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use psci::{Power, PowerState};
-use spin::Once;
+use spin::{Once, mutex::SpinMutex};
 
 /// vCPUs that GICv2 can tell apart as senders of an SGI.
 pub const SGI_SENDERS: usize = 8;
@@ -41,8 +44,14 @@ pub struct Core {
     pub power: Power,
     /// Where the vCPU starts and its x0: written by the core whose CPU_ON won.
     pub start: [AtomicU64; 2],
-    /// Whether this core has left the partition's present life: it may be asked to and want to at once.
+    /// Whether this core has left the partition's present life, or none has begun: it may be asked to and want to at once.
     pub has_left: AtomicBool,
+    /// Where the vCPU was when this core left.
+    pub place: SpinMutex<Option<Place>>,
+    /// The last exits.
+    pub recorder: Recorder,
+    /// What EL2's timer on this core is set for.
+    pub deadlines: Deadlines,
     /// Aborts injected at one place without progress.
     pub abort_loops: AtomicU32,
 }
@@ -62,12 +71,18 @@ pub struct Assignment {
 pub enum Doorbell {
     /// The vGIC holds something for this vCPU: look.
     Refill = 1,
-    /// PSCI CPU_ON, or the partition's start.
+    /// PSCI CPU_ON, or a new life.
     Start = 2,
     /// The partition stops.
     Stop = 4,
     /// A ring has output, or an input buffer has room again.
     Console = 8,
+    /// There is RAM to load or to scrub: look from the idle loop.
+    Work = 16,
+    /// A deadline that this core keeps has changed.
+    Timer = 32,
+    /// EL2 has come to its end.
+    Halt = 64,
 }
 
 static CORES: [Once<&'static Core>; MAX_CORES] = [const { Once::new() }; MAX_CORES];
@@ -89,7 +104,10 @@ impl Core {
             redistributor: AtomicU64::new(0),
             power: Power::new(PowerState::Off),
             start: [const { AtomicU64::new(0) }; 2],
-            has_left: AtomicBool::new(false),
+            has_left: AtomicBool::new(true),
+            place: SpinMutex::new(None),
+            recorder: Recorder::new(),
+            deadlines: Deadlines::new(),
             abort_loops: AtomicU32::new(0),
         }
     }
@@ -103,11 +121,19 @@ impl Core {
         }
     }
 
+    /// Forgets that these [`Doorbell`] bits were asked.
+    pub fn forget_doorbells(&self, bits: u32) {
+        self.doorbells.fetch_and(!bits, Ordering::AcqRel);
+    }
+
+    /// Whether anything was asked.
+    #[inline(always)]
+    pub fn is_asked(&self) -> bool {
+        self.doorbells.load(Ordering::Relaxed) != 0
+    }
+
     /// Takes what was asked.
     pub fn take_doorbells(&self) -> u32 {
-        if self.doorbells.load(Ordering::Relaxed) == 0 {
-            return 0;
-        }
         self.doorbells.swap(0, Ordering::AcqRel)
     }
 }

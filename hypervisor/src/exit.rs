@@ -7,13 +7,15 @@ mod register;
 use crate::arch::guest::GuestFrame;
 use crate::arch::tlb;
 use crate::core_local::{self, Assignment, Core};
-use crate::fault;
-use crate::gic::{Gic, V2, V3};
+use crate::fault::{self, Place};
+use crate::gic::Gic;
+use crate::partition::State;
 use aarch64_cpu::registers::{
     ELR_EL1, ELR_EL2, ESR_EL1, ESR_EL2, FAR_EL1, FAR_EL2, HPFAR_EL2, MIDR_EL1, SCTLR_EL1, SPSR_EL1, SPSR_EL2, VBAR_EL1,
 };
 use addr::Ipa;
 use core::sync::atomic::Ordering;
+use life::Reason;
 use tock_registers::interfaces::{Readable, Writeable};
 use trap::{Abort, Exit, Injection};
 
@@ -33,25 +35,15 @@ pub enum Verdict {
 /// otherwise go round for ever.
 const FAULT_LOOP: u32 = 64;
 
-/// Synchronous exit, GICv3 (vectors.s).
-#[unsafe(no_mangle)]
-extern "C" fn exit_sync_v3(frame: &mut GuestFrame) {
-    synchronous::<V3>(frame);
-}
-/// Synchronous exit, GICv2 (vectors.s).
-#[unsafe(no_mangle)]
-extern "C" fn exit_sync_v2(frame: &mut GuestFrame) {
-    synchronous::<V2>(frame);
-}
 /// SError while a guest ran: it belongs to that core's partition (Arm ARM, "SError interrupt exceptions").
 #[unsafe(no_mangle)]
 extern "C" fn exit_serror_v3(frame: &mut GuestFrame) {
-    serror::<V3>(frame);
+    serror(frame);
 }
 /// As above.
 #[unsafe(no_mangle)]
 extern "C" fn exit_serror_v2(frame: &mut GuestFrame) {
-    serror::<V2>(frame);
+    serror(frame);
 }
 
 /// ESR_EL2.ISS.
@@ -63,43 +55,44 @@ const CLASS_DATA_ABORT: u64 = 0x24;
 /// Tells the hot classes apart. Each is a function of its own that concludes its exit, so that none pays for the
 /// registers that another needs.
 #[inline(always)]
-fn synchronous<G: Gic>(frame: &mut GuestFrame) {
+pub fn synchronous<G: Gic>(frame: &mut GuestFrame) {
     let esr = ESR_EL2.get();
     let core = core_local::this();
+    core.recorder.record(esr, ELR_EL2.get());
     match esr >> 26 {
         CLASS_HVC => {
             core.counters.hvc.count();
             if !power::is_version_call(frame) {
-                hypercall::<G>(core, frame, esr);
+                hypercall(core, frame, esr);
             }
         }
         CLASS_SYSTEM_REGISTER => system_register::<G>(core, frame, esr),
         CLASS_DATA_ABORT => data_abort::<G>(core, frame, esr),
-        _ => rare::<G>(core, frame, esr),
+        _ => rare(core, frame, esr),
     }
 }
 
 #[inline(always)]
-fn conclude<G: Gic>(core: &'static Core, frame: &mut GuestFrame, esr: u64, verdict: Verdict) {
+fn conclude(core: &'static Core, frame: &mut GuestFrame, esr: u64, verdict: Verdict) {
     match verdict {
         Verdict::Resume => {}
         Verdict::Skip => skip(esr),
-        Verdict::Inject(injection) => inject::<G>(core, frame, injection),
-        Verdict::Stop(cause) => stop::<G>(core, frame, cause),
+        Verdict::Inject(injection) => inject(core, frame, injection),
+        Verdict::Stop(cause) => stop(core, frame, cause),
     }
 }
 
 #[inline(never)]
-fn hypercall<G: Gic>(core: &'static Core, frame: &mut GuestFrame, esr: u64) {
-    let verdict = power::call::<G>(core, frame);
-    conclude::<G>(core, frame, esr, verdict);
+fn hypercall(core: &'static Core, frame: &mut GuestFrame, esr: u64) {
+    let verdict = power::call(core, frame);
+    conclude(core, frame, esr, verdict);
 }
 
 #[inline(never)]
 fn system_register<G: Gic>(core: &'static Core, frame: &mut GuestFrame, esr: u64) {
     core.counters.sysreg.count();
     let verdict = register::access::<G>(core, frame, trap::SystemRegister::new(esr as u32 & ISS));
-    conclude::<G>(core, frame, esr, verdict);
+    conclude(core, frame, esr, verdict);
 }
 
 #[inline(never)]
@@ -111,7 +104,7 @@ fn data_abort<G: Gic>(core: &'static Core, frame: &mut GuestFrame, esr: u64) {
     } else {
         faulting_ipa(abort).map_or(Verdict::Resume, |ipa| device::access::<G>(core, frame, abort, ipa))
     };
-    conclude::<G>(core, frame, esr, verdict);
+    conclude(core, frame, esr, verdict);
 }
 
 #[inline(always)]
@@ -143,13 +136,13 @@ fn faulting_ipa(abort: Abort) -> Option<Ipa> {
 }
 
 #[inline(never)]
-fn rare<G: Gic>(core: &'static Core, frame: &mut GuestFrame, esr: u64) {
+fn rare(core: &'static Core, frame: &mut GuestFrame, esr: u64) {
     let verdict = match Exit::decode(esr) {
         Exit::Smc { .. } => {
             core.counters.smc.count();
             // ELR points at the SMC, unlike after HVC; the call may stop the partition, so skip first.
             skip(esr);
-            if power::is_version_call(frame) { Verdict::Resume } else { power::call::<G>(core, frame) }
+            if power::is_version_call(frame) { Verdict::Resume } else { power::call(core, frame) }
         }
         Exit::InstructionAbort(abort) => {
             core.counters.aborts.count();
@@ -170,19 +163,20 @@ fn rare<G: Gic>(core: &'static Core, frame: &mut GuestFrame, esr: u64) {
             Verdict::Inject(Injection::Undefined)
         }
     };
-    conclude::<G>(core, frame, esr, verdict);
+    conclude(core, frame, esr, verdict);
 }
 
 #[inline(never)]
-fn inject<G: Gic>(core: &'static Core, frame: &GuestFrame, injection: Injection) {
+fn inject(core: &'static Core, frame: &GuestFrame, injection: Injection) {
     let (pc, far) = (ELR_EL2.get(), FAR_EL2.get());
+    leave_if_cut_off(core, frame);
     let is_abort = !matches!(injection, Injection::Undefined);
     // The handler of the last injection has not moved on if the guest still holds its PC and address.
     if ELR_EL1.get() == pc && (!is_abort || FAR_EL1.get() == far) {
         let rounds = core.abort_loops.load(Ordering::Relaxed) + 1;
         core.abort_loops.store(rounds, Ordering::Relaxed);
         if rounds >= FAULT_LOOP {
-            stop::<G>(core, frame, fault::Cause::FaultLoop);
+            stop(core, frame, fault::Cause::FaultLoop);
         }
     } else {
         core.abort_loops.store(0, Ordering::Relaxed);
@@ -200,15 +194,35 @@ fn inject<G: Gic>(core: &'static Core, frame: &GuestFrame, injection: Injection)
 }
 
 #[cold]
-fn serror<G: Gic>(frame: &GuestFrame) {
-    stop::<G>(core_local::this(), frame, fault::Cause::SError);
+fn serror(frame: &GuestFrame) {
+    stop(core_local::this(), frame, fault::Cause::SError);
 }
 
 #[cold]
-fn stop<G: Gic>(core: &'static Core, frame: &GuestFrame, cause: fault::Cause) -> ! {
+fn stop(core: &'static Core, frame: &GuestFrame, cause: fault::Cause) -> ! {
     let Some(Assignment { partition, vcpu }) = core.assignment else {
         panic!("{} took an exit without a guest", core.id)
     };
-    fault::report(partition, vcpu, frame, &cause);
-    partition.stop::<G>(core)
+    if cause.is_wish() {
+        info!("{}/{vcpu}: {}", partition.name(), cause.text());
+    }
+    let reason = match cause {
+        fault::Cause::SystemOff => Reason::Off,
+        fault::Cause::SystemReset => Reason::Reset,
+        _ => Reason::Fault,
+    };
+    partition.end(reason, cause, vcpu);
+    partition.left(core, Some(Place::at_exit(frame)))
+}
+
+/// An abort may be the end of a life whose stage 2 was taken away ([`Partition::left`]), not the guest's.
+///
+/// [`Partition::left`]: crate::partition::Partition::left
+#[cold]
+fn leave_if_cut_off(core: &'static Core, frame: &GuestFrame) {
+    if let Some(Assignment { partition, .. }) = core.assignment
+        && partition.state() == State::Stopping
+    {
+        partition.left(core, Some(Place::at_exit(frame)));
+    }
 }

@@ -23,7 +23,7 @@ pub enum BoardError<'a> {
     WrongBoard { expected: &'a Board, found: &'a str },
     Gic,
     GicElsewhere { version: Version, expected: Pa },
-    Cores { expected: u16, found: usize },
+    Cores { expected: usize, found: usize },
     Memory { what: &'a str, region: Region<Pa> },
 }
 
@@ -42,7 +42,7 @@ impl fmt::Display for BoardError<'_> {
             ),
             Self::Gic => f.write_str("the firmware's device tree names no GICv2 or GICv3 that this board may have"),
             Self::GicElsewhere { version, expected } => {
-                let version = if *version == Version::V2 { 2 } else { 3 };
+                let version = if *version == Version::V2 { "2" } else { "3" };
                 write!(f, "the firmware's GICv{version} is not at {expected}, where this board has it")
             }
             Self::Cores { expected, found } => write!(
@@ -134,13 +134,11 @@ impl DeviceTree {
         Err(BoardError::WrongBoard { expected: board, found })
     }
 
-    /// The PL011 that `/chosen` names as console, or else the first one, on whatever board this is.
+    /// The first PL011, on whatever board this is.
     pub fn console(&self) -> Option<Pa> {
         let is_pl011 =
             |node: &FdtNode<'_, '_>| node.compatible().is_some_and(|c| c.all().any(|name| name == "arm,pl011"));
-        // Only with a /chosen node may the crate be asked for its console.
-        let chosen = self.fdt.find_node("/chosen").and_then(|_| self.fdt.chosen().stdout()).filter(is_pl011);
-        let node = chosen.or_else(|| self.fdt.all_nodes().find(is_pl011))?;
+        let node = self.fdt.all_nodes().find(is_pl011)?;
         let address = number(node.property("reg")?.value.get(..4)?);
         // On a bus with one address cell the address is the bus's; a root child has two cells, the upper one first.
         if let Some(pa) = self.fdt.find_node("/soc").and_then(|bus| through_ranges(bus, address)) {
@@ -172,8 +170,9 @@ impl DeviceTree {
 
     /// Refuses a board with fewer cores or less RAM than the system was placed for.
     pub fn check_resources<'a>(&self, system: &'a System) -> Result<(), BoardError<'a>> {
-        if self.cpus.len() < usize::from(system.machine.cores) {
-            return Err(BoardError::Cores { expected: system.machine.cores, found: self.cpus.len() });
+        let (expected, found) = (usize::from(system.machine.cores), self.cpus.len());
+        if found < expected {
+            return Err(BoardError::Cores { expected, found });
         }
         self.check_ram("EL2's frame pool", system.pool)?;
         for partition in &system.partitions {
@@ -247,11 +246,18 @@ const CPU_ON: u32 = 0xc400_0003;
 const SYSTEM_OFF: u32 = 0x8400_0008;
 
 /// PSCI CPU_ON: starts the core with this affinity at the physical address `entry`.
-pub fn start_core(mpidr: u64, entry: Pa) -> Result<(), i64> {
+pub fn start_core(mpidr: u64, entry: Pa) -> Result<(), u64> {
     match smc(CPU_ON, [mpidr, entry.as_u64(), 0]) {
         0 => Ok(()),
-        error => Err(error),
+        error => Err(error.unsigned_abs()),
     }
+}
+
+const SYSTEM_RESET: u32 = 0x8400_0009;
+
+/// PSCI SYSTEM_RESET. Returns only when there is no such firmware.
+pub fn reset() {
+    smc(SYSTEM_RESET, [0; 3]);
 }
 
 /// PSCI SYSTEM_OFF. Returns only when the firmware refuses.

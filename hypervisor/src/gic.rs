@@ -12,7 +12,7 @@ pub use v2::V2;
 pub use v3::V3;
 
 use crate::core_local::Core;
-use abi::IntId;
+use abi::{IntId, machine};
 use core::sync::atomic::{AtomicU8, Ordering};
 use manifest::Board;
 use vgic::{ListRegister, Maintenance, Version};
@@ -69,6 +69,9 @@ pub trait Gic: 'static {
     fn set_enabled(core: &'static Core, intid: IntId, enabled: bool);
     /// Forgets that a private interrupt of this core, or an SPI, was pending or active.
     fn forget(core: &'static Core, intid: IntId);
+    /// Disables these private interrupts of this core, a bit each, waits until that has taken effect, and forgets that
+    /// they were pending or active.
+    fn clear_private(core: &'static Core, intids: u32);
     /// This core's pending private interrupts, a bit each.
     fn pending_private(core: &'static Core) -> u32;
     /// Sends an SPI to `core`.
@@ -110,10 +113,48 @@ pub fn init_distributor(board: &Board) {
 /// [`Gic::init_core`].
 pub fn init_core(core: &'static Core, maintenance: IntId) {
     of_board!(init_core(core, maintenance));
+    set_enabled(core, machine::HYPERVISOR_TIMER, true);
 }
 /// [`Gic::needs_nudges`].
 pub fn needs_nudges() -> bool {
     of_board!(needs_nudges())
+}
+/// [`Gic::encode`].
+pub fn encode(register: ListRegister) -> u64 {
+    of_board!(encode(register))
+}
+/// Whether any list register holds something.
+pub fn holds_interrupts() -> bool {
+    let all = (1u32 << of_board!(list_registers())) - 1;
+    !of_board!(empty_list_registers()) & all != 0
+}
+/// [`Gic::pending_private`].
+pub fn pending_private(core: &'static Core) -> u32 {
+    of_board!(pending_private(core))
+}
+/// [`Gic::deactivate`].
+pub fn deactivate(acknowledged: u32) {
+    of_board!(deactivate(acknowledged));
+}
+/// [`Gic::reset_vcpu`].
+pub fn reset_vcpu() {
+    of_board!(reset_vcpu());
+}
+/// [`Gic::set_enabled`].
+pub fn set_enabled(core: &'static Core, intid: IntId, enabled: bool) {
+    of_board!(set_enabled(core, intid, enabled));
+}
+/// [`Gic::forget`].
+pub fn forget(core: &'static Core, intid: IntId) {
+    of_board!(forget(core, intid));
+}
+/// [`Gic::clear_private`].
+pub fn clear_private(core: &'static Core, intids: u32) {
+    of_board!(clear_private(core, intids));
+}
+/// [`Gic::route`].
+pub fn route(core: &'static Core, intid: IntId) {
+    of_board!(route(core, intid));
 }
 /// Gives an SPI of EL2's own to `core`: level-sensitive and enabled.
 pub fn own_spi(core: &'static Core, intid: IntId) {

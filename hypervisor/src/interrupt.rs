@@ -4,11 +4,14 @@
 //! writes its own. Whatever they cannot do goes through [`with_vgic`]: partition lock, list registers into the model,
 //! the change, the model back into list registers.
 
-use crate::arch::barrier;
+use crate::arch::{self, barrier, guest};
 use crate::console;
 use crate::core_local::{self, Assignment, Core, Doorbell, SGI_SENDERS};
+use crate::exit::power;
+use crate::fault::Place;
 use crate::gic::{self, DOORBELL, Gic, MAX_LIST_REGISTERS, V2, V3};
-use crate::partition::Partition;
+use crate::partition::{self, Partition};
+use crate::uart;
 use abi::{IntId, VcpuId, machine};
 use core::sync::atomic::{AtomicU32, Ordering};
 use psci::PowerState;
@@ -24,20 +27,9 @@ pub fn set_maintenance_intid(intid: IntId) {
     MAINTENANCE.store(intid.number(), Ordering::Relaxed);
 }
 
-/// IRQ from a guest, GICv3 (vectors.s).
-#[unsafe(no_mangle)]
-extern "C" fn exit_irq_v3() {
-    forward::<V3>();
-}
-/// IRQ from a guest, GICv2 (vectors.s).
-#[unsafe(no_mangle)]
-extern "C" fn exit_irq_v2() {
-    forward::<V2>();
-}
-
 /// The hottest path: a PPI of the guest becomes list register 0.
 #[inline(always)]
-fn forward<G: Gic>() {
+pub fn forward<G: Gic>() {
     let acknowledged = G::acknowledge();
     let core = core_local::this();
     let intid = G::intid(acknowledged);
@@ -57,13 +49,17 @@ fn forward<G: Gic>() {
 #[inline(never)]
 fn other<G: Gic>(core: &'static Core, acknowledged: u32) {
     take::<G>(core, acknowledged);
-    handle_doorbells::<G>(core);
+    if core.is_asked() {
+        handle_doorbells(core);
+    }
 }
 
 /// At EL2's idle loop: takes one pending interrupt, if there is one.
-pub fn poll<G: Gic>(core: &'static Core) {
-    let acknowledged = G::acknowledge();
-    take::<G>(core, acknowledged);
+pub fn poll(core: &'static Core) {
+    match gic::version() {
+        Version::V2 => take::<V2>(core, V2::acknowledge()),
+        Version::V3 => take::<V3>(core, V3::acknowledge()),
+    }
 }
 
 fn take<G: Gic>(core: &'static Core, acknowledged: u32) {
@@ -89,15 +85,19 @@ fn take<G: Gic>(core: &'static Core, acknowledged: u32) {
             }
             G::deactivate(acknowledged);
         }
-        n if n == console::intid() => {
+        n if n == uart::intid() => {
             core.counters.own.count();
             console::uart_interrupt();
             G::deactivate(acknowledged);
         }
         n if n == machine::HYPERVISOR_TIMER.number() => {
             core.counters.own.count();
-            console::timer_interrupt();
+            console::timer_interrupt(core);
+            let ended = core.assignment.filter(|own| partition::tell_timer(own.partition, core));
             G::deactivate(acknowledged);
+            if let Some(Assignment { partition, .. }) = ended {
+                partition.left(core, place(core));
+            }
         }
         n => guest_interrupt::<G>(core, acknowledged, IntId::new(n), is_running),
     }
@@ -112,7 +112,7 @@ fn guest_interrupt<G: Gic>(core: &'static Core, acknowledged: u32, intid: IntId,
         }
         Some(Assignment { partition, vcpu }) if !intid.is_private() => {
             // Its vCPU is off: the model keeps it.
-            partition.vgic.lock().forwarded(vcpu, intid, &mut Edge::<G>::new(partition, core) as &mut dyn Effects);
+            partition.vgic.lock().forwarded(vcpu, intid, &mut Edge::new(partition, core) as &mut dyn Effects);
         }
         Some(_) => G::deactivate(acknowledged),
         None => {
@@ -157,12 +157,7 @@ fn pend_sgi<G: Gic>(core: &'static Core, intid: IntId, source: VcpuId) {
         with_vgic::<G, _>(core, |vgic, vcpu, edge| vgic.make_pending(vcpu, intid, source, edge));
     } else {
         // The vCPU is off: the model keeps it, list registers are filled when it starts.
-        partition.vgic.lock().make_pending(
-            vcpu,
-            intid,
-            source,
-            &mut Edge::<G>::new(partition, core) as &mut dyn Effects,
-        );
+        partition.vgic.lock().make_pending(vcpu, intid, source, &mut Edge::new(partition, core) as &mut dyn Effects);
     }
 }
 
@@ -221,28 +216,36 @@ pub fn send_sgi<G: Gic>(core: &'static Core, partition: &'static Partition, from
     }
 }
 
+/// Where the vCPU is that this interrupt stopped; `None` while the core idles.
+fn place(core: &'static Core) -> Option<Place> {
+    let is_on = core.power.state() == PowerState::On;
+    // SAFETY: a core whose vCPU is on is here by an interrupt from the guest.
+    is_on.then(|| Place::interrupted(unsafe { guest::interrupted_lr(core.stack_top) }))
+}
+
 /// What other cores asked of this one.
-pub fn handle_doorbells<G: Gic>(core: &'static Core) {
+pub fn handle_doorbells(core: &'static Core) {
     let asked = core.take_doorbells();
-    if asked == 0 {
-        return;
+    let is_asked = |what: Doorbell| asked & what as u32 != 0;
+    if is_asked(Doorbell::Halt) {
+        arch::halt();
     }
-    if asked & Doorbell::Console as u32 != 0 {
-        console::doorbell::<G>();
+    if is_asked(Doorbell::Console) {
+        console::doorbell();
     }
     let Some(Assignment { partition, vcpu }) = core.assignment else { return };
-    if asked & Doorbell::Stop as u32 != 0 {
-        partition.left::<G>(core);
+    if is_asked(Doorbell::Stop) {
+        partition.left(core, place(core));
+    }
+    if is_asked(Doorbell::Timer) && vcpu.number() == 0 {
+        partition.rearm(core);
     }
     let is_running = core.power.state() == PowerState::On;
-    if asked & Doorbell::Start as u32 != 0 && !is_running {
-        if vcpu.number() == 0 && partition.state() == crate::partition::State::Loaded {
-            partition.start::<G>(core);
-        }
-        crate::exit::power::start_here::<G>(core);
+    if is_asked(Doorbell::Start) && !is_running {
+        power::start_here(core);
     }
-    if asked & Doorbell::Refill as u32 != 0 && is_running {
-        refill::<G>(core);
+    if is_asked(Doorbell::Refill) && is_running {
+        refill_any(core);
     }
 }
 
@@ -251,14 +254,47 @@ pub fn refill<G: Gic>(core: &'static Core) {
     with_vgic::<G, _>(core, |_, _, _| ());
 }
 
+/// [`refill`], on whichever GIC the board has.
+pub fn refill_any(core: &'static Core) {
+    with_vgic_any(core, &mut |_, _, _| ());
+}
+
 /// Takes everything out of this core's list registers into the model, for a vCPU that stops.
-pub fn release<G: Gic>(core: &'static Core) {
+pub fn release_any(core: &'static Core) {
+    match gic::version() {
+        Version::V2 => release::<V2>(core),
+        Version::V3 => release::<V3>(core),
+    }
+}
+
+fn release<G: Gic>(core: &'static Core) {
     let Some(Assignment { partition, vcpu }) = core.assignment else { return };
-    let mut edge = Edge::<G>::new(partition, core);
+    let mut edge = Edge::new(partition, core);
     let mut vgic = partition.vgic.lock();
     let mut registers = ListRegisters::new(G::list_registers());
     fold::<G>(&mut vgic, vcpu, &mut registers, &mut edge);
     vgic.power_off(vcpu, &mut edge as &mut dyn Effects);
+}
+
+/// Carries the level of an emulated device's interrupt line to the vGIC of `partition`, from any core: `core` is this
+/// one. A life that has ended has no lines.
+pub fn set_line(core: &'static Core, partition: &'static Partition, intid: IntId, level: bool) {
+    // A vCPU that is off has no list registers: the model keeps what comes.
+    let is_own = core.assignment.is_some_and(|own| core::ptr::eq(own.partition, partition))
+        && core.power.state() == PowerState::On;
+    if is_own {
+        with_vgic_any(core, &mut |vgic, _, edge| vgic.set_level(intid, level, edge));
+    } else {
+        partition.vgic.lock().set_level(intid, level, &mut Edge::new(partition, core) as &mut dyn Effects);
+    }
+}
+
+/// [`with_vgic`] on whichever GIC the board has: for what is not frequent.
+pub fn with_vgic_any(core: &'static Core, change: &mut dyn FnMut(&mut Vgic<'static>, VcpuId, &mut dyn Effects)) {
+    match gic::version() {
+        Version::V2 => with_vgic::<V2, _>(core, change),
+        Version::V3 => with_vgic::<V3, _>(core, change),
+    }
 }
 
 /// Runs `change` on the model of this core's partition with this core's list registers folded in, and refills them.
@@ -269,7 +305,7 @@ pub fn with_vgic<G: Gic, R: Default>(
     change: impl FnOnce(&mut Vgic<'static>, VcpuId, &mut dyn Effects) -> R,
 ) -> R {
     let Some(Assignment { partition, vcpu }) = core.assignment else { return R::default() };
-    let mut edge = Edge::<G>::new(partition, core);
+    let mut edge = Edge::new(partition, core);
     let mut vgic = partition.vgic.lock();
     let mut registers = ListRegisters::new(G::list_registers());
     let words = fold::<G>(&mut vgic, vcpu, &mut registers, &mut edge);
@@ -320,28 +356,27 @@ fn read_list_registers<G: Gic>(registers: &mut ListRegisters) -> Words {
 }
 
 /// Carries the model's wishes to the hardware, for one partition, from one core.
-pub struct Edge<G> {
+pub struct Edge {
     partition: &'static Partition,
     here: &'static Core,
-    gic: core::marker::PhantomData<G>,
 }
 
-impl<G: Gic> Edge<G> {
+impl Edge {
     /// For a change made on core `here`.
     pub fn new(partition: &'static Partition, here: &'static Core) -> Self {
-        Self { partition, here, gic: core::marker::PhantomData }
+        Self { partition, here }
     }
 }
 
-impl<G: Gic> Effects for Edge<G> {
+impl Effects for Edge {
     fn template(&mut self, vcpu: VcpuId, intid: IntId, register: Option<ListRegister>) {
         if let Some(slot) = self.partition.core(vcpu).and_then(|core| core.templates.get(intid.index())) {
-            slot.store(register.map_or(0, G::encode), Ordering::Relaxed);
+            slot.store(register.map_or(0, gic::encode), Ordering::Relaxed);
         }
     }
     fn physical_enable(&mut self, vcpu: VcpuId, physical: IntId, enabled: bool) {
         if let Some(core) = self.partition.core(vcpu) {
-            G::set_enabled(core, physical, enabled);
+            gic::set_enabled(core, physical, enabled);
         }
     }
     fn physical_deactivate(&mut self, vcpu: VcpuId, physical: IntId) {
@@ -349,15 +384,15 @@ impl<G: Gic> Effects for Edge<G> {
             // ICC_DIR and GICC_DIR act on this core's private interrupts only; the distributor's clear-active
             // register reaches another's on GICv3, and on GICv2 no guest can ask for another vCPU's.
             if let Some(core) = self.partition.core(vcpu) {
-                G::forget(core, physical);
+                gic::forget(core, physical);
             }
             return;
         }
-        G::deactivate(physical.number());
+        gic::deactivate(physical.number());
     }
     fn physical_route(&mut self, physical: IntId, vcpu: VcpuId) {
         if let Some(core) = self.partition.core(vcpu) {
-            G::route(core, physical);
+            gic::route(core, physical);
         }
     }
     fn kick(&mut self, vcpu: VcpuId) {

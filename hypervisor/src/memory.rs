@@ -15,6 +15,7 @@
 //! before the first guest starts.
 
 use crate::arch::{IMAGE_BASE, barrier, tlb};
+use abi::MAX_CORES;
 use addr::{Address, BLOCK_2M, PAGE_SIZE, Pa, Region, Va};
 use buddy_system_allocator::Heap;
 use core::alloc::Layout;
@@ -61,6 +62,10 @@ struct Frames {
 unsafe extern "C" {
     static __boot_tables: u8;
     static __image_end: u8;
+    static __rodata_start: u8;
+    static __boot_stack_guard: u8;
+    static __boot_stack_bottom: u8;
+    static __boot_stack_top: u8;
 }
 
 /// Where the image was loaded, all of it.
@@ -74,9 +79,14 @@ pub fn image_pa(address: usize) -> Pa {
     Pa::new(address as u64 - IMAGE_BASE + LOAD.load(Ordering::Relaxed))
 }
 
-/// Notes where the image lies; the first thing that boot does.
+/// Notes where the image lies and guards the boot stack; the first thing that boot does.
 pub fn init(load: Pa) {
     LOAD.store(load.as_u64(), Ordering::Relaxed);
+    // entry.s mapped the image by pages: the level-3 table is the last of its four.
+    let guard = &raw const __boot_stack_guard as u64;
+    let pages = Pa::new(root().as_u64() + 3 * PAGE_SIZE);
+    Tables.write(pages, ((guard - IMAGE_BASE) / PAGE_SIZE) as usize, 0);
+    tlb::invalidate_own(guard);
 }
 
 fn root() -> Pa {
@@ -247,6 +257,52 @@ pub fn freeze() {
 /// Bytes of the pool in use.
 pub fn pool_used() -> u64 {
     FRAMES.lock().heap.stats_alloc_actual() as u64
+}
+
+/// Bytes of the pool.
+pub fn pool_bytes() -> u64 {
+    POOL_BYTES.load(Ordering::Relaxed)
+}
+
+/// Makes the entries of a table that are not zero valid or invalid: their lowest bit. The caller invalidates the TLB.
+pub fn set_table_valid(table: Pa, entries: usize, valid: bool) {
+    for index in 0..entries {
+        let old = Tables.read(table, index);
+        if old != 0 {
+            Tables.write(table, index, old & !1 | u64::from(valid));
+        }
+    }
+}
+
+/// Whether `va` lies on the page below a stack.
+pub fn is_guard(va: u64) -> bool {
+    let in_slot = va.wrapping_sub(STACK_BASE) % STACK_STRIDE;
+    let is_cores = (STACK_BASE..STACK_BASE + MAX_CORES as u64 * STACK_STRIDE).contains(&va);
+    let guards = [0, PAGE_SIZE + EMERGENCY_BYTES];
+    (is_cores && guards.iter().any(|guard| in_slot.wrapping_sub(*guard) < PAGE_SIZE))
+        || va.wrapping_sub(&raw const __boot_stack_guard as u64) < PAGE_SIZE
+}
+
+/// The word at `va`, if it lies on one of EL2's stacks.
+pub fn stack_word(va: u64) -> Option<u64> {
+    let is_boot = (&raw const __boot_stack_bottom as u64..&raw const __boot_stack_top as u64).contains(&va);
+    let is_mapped = || stage2::walk(&Tables, root(), Geometry::EL2, Va::new(va)).is_some();
+    if !va.is_multiple_of(8) || !(is_boot || (va >= STACK_BASE && is_mapped())) {
+        return None;
+    }
+    // SAFETY: mapped, as just looked up.
+    Some(unsafe { (va as *const u64).read_volatile() })
+}
+
+/// Whether the instruction before `address` is a call (BL, BLR) in EL2's text.
+pub fn follows_call(address: u64) -> bool {
+    let text = IMAGE_BASE + 4..&raw const __rodata_start as u64;
+    if !text.contains(&address) || !address.is_multiple_of(4) {
+        return false;
+    }
+    // SAFETY: EL2's text is mapped readable.
+    let instruction = unsafe { ((address - 4) as *const u32).read_volatile() };
+    instruction & 0xfc00_0000 == 0x9400_0000 || instruction & 0xffff_fc1f == 0xd63f_0000
 }
 
 /// A stack of its own for core `n`, above a guard page. Returns its top and the top of its emergency stack.

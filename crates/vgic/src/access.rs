@@ -14,6 +14,8 @@ use abi::machine::{SPIS, mpidr};
 const IMPLEMENTER: u64 = 0x43b;
 /// GICD_TYPER.ITLinesNumber: 32 * (N + 1) INTIDs.
 const LINES: u64 = SPIS as u64 / 32;
+/// Offset of GICD_TYPER.
+const TYPER: u64 = 0x004;
 /// GICD_TYPER of GICv3: IDbits = 9 (10 bits of INTID), No1N.
 const V3_TYPE: u64 = 1 << 25 | 9 << 19 | LINES;
 /// GICD_CTLR of GICv3: ARE and DS, read as one.
@@ -38,6 +40,15 @@ impl Vgic<'_> {
         }
     }
 
+    /// What [`Vgic::distributor_read`] gives for a register that never changes, GICD_TYPER: without the model's lock.
+    #[inline(always)]
+    pub fn distributor_constant(version: Version, vcpus: u16, offset: u64, bytes: u8) -> Option<u64> {
+        (offset == TYPER && bytes == 4).then_some(match version {
+            Version::V2 => (u64::from(vcpus) - 1) << 5 | LINES,
+            Version::V3 => V3_TYPE,
+        })
+    }
+
     /// Whether [`Vgic::distributor_read`] must be preceded by a `sync` of the reading vCPU: pending and active state.
     pub fn distributor_read_needs_sync(offset: u64) -> bool {
         matches!(offset, 0x200..0x400 | 0xf10..0xf30)
@@ -51,8 +62,7 @@ impl Vgic<'_> {
     pub fn distributor_read(&mut self, vcpu: VcpuId, offset: u64, bytes: u8) -> u64 {
         let Some((v, (kind, at))) = self.index(vcpu).zip(self.distributor_register(offset, bytes)) else { return 0 };
         match kind {
-            Kind::Type if self.version == Version::V2 => (self.banks.len() as u64 - 1) << 5 | LINES,
-            Kind::Type => V3_TYPE,
+            Kind::Type => Self::distributor_constant(self.version, self.banks.len() as u16, TYPER, 4).unwrap_or(0),
             Kind::Control if self.version == Version::V2 => u64::from(self.ctlr),
             Kind::Control => u64::from(self.ctlr | V3_CONTROL),
             Kind::Implementer => IMPLEMENTER,

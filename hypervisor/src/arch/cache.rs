@@ -1,8 +1,8 @@
 //! Cache maintenance by address (Arm ARM D7.5; rule: what EL2 wrote through its caches, a guest with its MMU off
 //! reads from memory).
 
-use super::barrier;
-use super::sysreg::CTR_EL0;
+use super::sysreg::{CTR_EL0, DCZID_EL0};
+use super::{barrier, crc};
 use core::arch::asm;
 use tock_registers::interfaces::Readable;
 
@@ -11,11 +11,27 @@ fn line_bytes() -> usize {
     4 << ((CTR_EL0.get() >> 16) & 0xf)
 }
 
-/// Cleans and invalidates `[start, start + bytes)` to the point of coherency and waits for it.
+/// Bytes that DC ZVA zeroes; 0 where it is prohibited.
+fn zva_bytes() -> usize {
+    let dczid = DCZID_EL0.get();
+    if dczid & 0x10 != 0 { 0 } else { 4 << (dczid & 0xf) }
+}
+
+/// The line that the loops of memory.s are written for.
+const LINE: usize = 64;
+
+unsafe extern "C" {
+    /// memory.s
+    fn zero_lines(start: *mut u8, lines: usize);
+    /// memory.s
+    fn copy_lines(to: *mut u8, from: *const u8, lines: usize, crc: u32) -> u32;
+}
+
+/// Cleans and invalidates `[start, start + bytes)` to the point of coherency. A DSB must follow.
 ///
 /// # Safety
 /// The range is mapped at EL2.
-pub unsafe fn clean_invalidate(start: usize, bytes: usize) {
+unsafe fn clean_invalidate(start: usize, bytes: usize) {
     let line = line_bytes();
     let mut at = start & !(line - 1);
     while at < start + bytes {
@@ -23,7 +39,52 @@ pub unsafe fn clean_invalidate(start: usize, bytes: usize) {
         unsafe { asm!("dc civac, {}", in(reg) at, options(nostack, preserves_flags)) };
         at += line;
     }
-    barrier::dsb_sy();
+}
+
+/// Bytes from `address` to the next line.
+fn to_line(address: usize, bytes: usize) -> usize {
+    (address.wrapping_neg() & (LINE - 1)).min(bytes)
+}
+
+/// Zeroes `[start, start + bytes)` and cleans it to the point of coherency. [`barrier::dsb_sy`] must follow.
+///
+/// # Safety
+/// The range is mapped at EL2 as normal memory, and nobody else uses it.
+pub unsafe fn zero(start: *mut u8, bytes: usize) {
+    let head = to_line(start as usize, bytes);
+    let lines = if zva_bytes() == LINE && line_bytes() == LINE { (bytes - head) / LINE } else { 0 };
+    let (middle, tail) = (start.wrapping_add(head), start.wrapping_add(head + lines * LINE));
+    for (at, count) in [(start, head), (tail, bytes - head - lines * LINE)] {
+        // SAFETY: within the caller's range.
+        unsafe { at.write_bytes(0, count) };
+        // SAFETY: as above.
+        unsafe { clean_invalidate(at as usize, count) };
+    }
+    // SAFETY: as above, in whole lines.
+    unsafe { zero_lines(middle, lines) };
+}
+
+/// Copies `bytes` from `from` to `to`, cleans them to the point of coherency, and returns the CRC-32C register
+/// (reflected, no inversion) after them. [`barrier::dsb_sy`] must follow.
+///
+/// # Safety
+/// Both ranges are mapped as normal memory and do not overlap, nobody else uses `to`, and the core has FEAT_CRC32
+/// (checked at boot).
+pub unsafe fn copy(to: *mut u8, from: *const u8, bytes: usize, crc: u32) -> u32 {
+    let head = to_line(to as usize, bytes);
+    let lines = if line_bytes() == LINE { (bytes - head) / LINE } else { 0 };
+    let done = head + lines * LINE;
+    // SAFETY: within the caller's ranges.
+    let crc = unsafe { crc::copy(to, from, head, crc) };
+    // SAFETY: as above, in whole lines.
+    let crc = unsafe { copy_lines(to.wrapping_add(head), from.wrapping_add(head), lines, crc) };
+    // SAFETY: as above.
+    let crc = unsafe { crc::copy(to.wrapping_add(done), from.wrapping_add(done), bytes - done, crc) };
+    for (at, count) in [(to, head), (to.wrapping_add(done), bytes - done)] {
+        // SAFETY: as above.
+        unsafe { clean_invalidate(at as usize, count) };
+    }
+    crc
 }
 
 /// Forgets every prefetched instruction, on every core: new code was written.

@@ -49,6 +49,32 @@ pub unsafe fn restart(stack_top: usize, next: extern "C" fn() -> !) -> ! {
     unsafe { restart_stack(stack_top, next) }
 }
 
+/// The guest's x30 while its core handles an interrupt from it: vectors.s saved it at the top of the core's stack.
+///
+/// # Safety
+/// This core took its last exit as an interrupt from the guest, and `stack_top` is the top of its stack.
+pub unsafe fn interrupted_lr(stack_top: usize) -> u64 {
+    // SAFETY: the frame of `exit_irq` is 160 bytes and ends with x30.
+    unsafe { ((stack_top - 8) as *const u64).read() }
+}
+
+/// SP.
+#[inline(always)]
+pub fn stack_pointer() -> u64 {
+    let value;
+    // SAFETY: reading a register.
+    unsafe { asm!("mov {}, sp", out(reg) value, options(nomem, nostack, preserves_flags)) };
+    value
+}
+
+/// SP as it was when EL2 took an exception of its own: vectors.s keeps it in TPIDR_EL1, the guest being lost.
+pub fn lost_stack_pointer() -> u64 {
+    let value;
+    // SAFETY: reading a register.
+    unsafe { asm!("mrs {}, tpidr_el1", out(reg) value, options(nomem, nostack, preserves_flags)) };
+    value
+}
+
 /// Address of the vectors for a GIC version.
 pub fn vectors(version: vgic::Version) -> u64 {
     match version {

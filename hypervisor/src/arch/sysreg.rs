@@ -35,6 +35,8 @@ macro_rules! registers {
 registers! {
     /// Cache type.
     CTR_EL0 = "ctr_el0";
+    /// Block that DC ZVA zeroes.
+    DCZID_EL0 = "dczid_el0";
     /// Hypervisor debug: fine-grained AArch32 traps.
     HSTR_EL2 = "hstr_el2";
     /// MIDR_EL1 as the guest reads it.

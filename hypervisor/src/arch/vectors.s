@@ -64,11 +64,13 @@
     isb
 .endm
 
-// From EL2 itself: a bug. The stack may be what is broken, so x0 moves to SP_EL0 (the guest is lost anyway) and
-// the core's emergency stack takes over; before cores have one, the boot stack's bottom half does.
+// From EL2 itself: a bug. The stack may be what is broken, so x0 moves to SP_EL0 and SP to TPIDR_EL1 (the guest is lost
+// anyway) and the core's emergency stack takes over; before cores have one, the boot stack's bottom half does.
 .macro own_exception kind
     .balign 0x80
     msr     sp_el0, x0
+    mov     x0, sp
+    msr     tpidr_el1, x0
     mrs     x0, tpidr_el2
     cbz     x0, 7f
     ldr     x0, [x0]

@@ -7,7 +7,7 @@ use crate::arch::firmware::smc;
 use crate::arch::guest::GuestFrame;
 use crate::core_local::{Assignment, Core, Doorbell};
 use crate::fault::Cause;
-use crate::gic::{self, Gic};
+use crate::gic;
 use crate::partition::{Partition, State};
 use crate::vcpu;
 use core::sync::atomic::{AtomicI32, Ordering};
@@ -24,15 +24,15 @@ pub fn is_version_call(frame: &mut GuestFrame) -> bool {
 }
 
 /// Handles any other call in the guest's registers; the answer goes to x0.
-pub fn call<G: Gic>(core: &'static Core, frame: &mut GuestFrame) -> Verdict {
+pub fn call(core: &'static Core, frame: &mut GuestFrame) -> Verdict {
     let id = frame.register(0) as u32;
     let Some(Assignment { partition, .. }) = core.assignment else { return Verdict::Resume };
     let call = Call::decode(id, [frame.register(1), frame.register(2), frame.register(3)]);
     let answer = match call {
-        Call::CpuOn { target, entry, context } => code(cpu_on::<G>(partition, target, entry, context)),
-        Call::CpuOff => cpu_off::<G>(core),
-        Call::CpuSuspend { power_state, .. } => code(psci::check_power_state(power_state).map(|()| suspend::<G>())),
-        Call::AffinityInfo { target, level } => match affinity_info::<G>(partition, target, level) {
+        Call::CpuOn { target, entry, context } => code(cpu_on(partition, target, entry, context)),
+        Call::CpuOff => cpu_off(core),
+        Call::CpuSuspend { power_state, .. } => code(psci::check_power_state(power_state).map(|()| suspend())),
+        Call::AffinityInfo { target, level } => match affinity_info(partition, target, level) {
             Ok(state) => state,
             Err(error) => error.code(),
         },
@@ -55,12 +55,12 @@ fn code(result: Result<(), Error>) -> u64 {
     result.map_or_else(Error::code, |()| SUCCESS)
 }
 
-fn topology<G: Gic>(partition: &Partition) -> Topology {
-    Topology::new(partition.vcpus(), vcpu::per_cluster(G::VERSION))
+fn topology(partition: &Partition) -> Topology {
+    Topology::new(partition.vcpus(), vcpu::per_cluster(gic::version()))
 }
 
-fn cpu_on<G: Gic>(partition: &'static Partition, target: u64, entry: addr::Ipa, context: u64) -> Result<(), Error> {
-    let vcpu = topology::<G>(partition).vcpu(target)?;
+fn cpu_on(partition: &'static Partition, target: u64, entry: addr::Ipa, context: u64) -> Result<(), Error> {
+    let vcpu = topology(partition).vcpu(target)?;
     let entry = psci::entry_point(entry, |ipa| partition.owns(ipa))?;
     let core = partition.core(vcpu).ok_or(Error::InvalidParameters)?;
     core.power.cpu_on()?;
@@ -70,8 +70,8 @@ fn cpu_on<G: Gic>(partition: &'static Partition, target: u64, entry: addr::Ipa, 
     Ok(())
 }
 
-/// On the core that CPU_ON named: enters the guest.
-pub fn start_here<G: Gic>(core: &'static Core) {
+/// On the core that CPU_ON, or a new life, named: enters the guest.
+pub fn start_here(core: &'static Core) {
     let Some(Assignment { partition, .. }) = core.assignment else { return };
     if partition.state() != State::Running {
         // The CPU_ON came from a sibling that had not noticed yet: this core has left that life.
@@ -80,29 +80,28 @@ pub fn start_here<G: Gic>(core: &'static Core) {
     }
     if core.power.started() {
         let [entry, context] = [&core.start[0], &core.start[1]].map(|word| word.load(Ordering::Relaxed));
-        vcpu::enter::<G>(core, entry, context);
+        vcpu::enter(core, entry, context);
     }
 }
 
-fn cpu_off<G: Gic>(core: &'static Core) -> ! {
-    vcpu::quiet::<G>(core);
-    vcpu::leave::<G>(core)
+fn cpu_off(core: &'static Core) -> ! {
+    vcpu::quiet(core);
+    vcpu::leave(core)
 }
 
 /// Standby: WFI at EL2 wakes for the same physical interrupts as at EL1, and they are taken on return.
 /// A virtual interrupt does not wake EL2: where one waits already, there is nothing to wait for.
-fn suspend<G: Gic>() {
-    let all = (1u32 << G::list_registers()) - 1;
-    if !G::empty_list_registers() & all != 0 {
+fn suspend() {
+    if gic::holds_interrupts() {
         return;
     }
     barrier::dsb_sy();
     barrier::wait_for_interrupt();
 }
 
-fn affinity_info<G: Gic>(partition: &Partition, target: u64, level: u32) -> Result<u64, Error> {
+fn affinity_info(partition: &Partition, target: u64, level: u32) -> Result<u64, Error> {
     psci::affinity_level(level)?;
-    let vcpu = topology::<G>(partition).vcpu(target)?;
+    let vcpu = topology(partition).vcpu(target)?;
     let core = partition.core(vcpu).ok_or(Error::InvalidParameters)?;
     Ok(core.power.state().affinity_info())
 }

@@ -5,7 +5,7 @@ use super::Verdict;
 use crate::arch::el1;
 use crate::arch::guest::GuestFrame;
 use crate::core_local::{Assignment, Core};
-use crate::gic::Gic;
+use crate::gic::{self, Gic, V3};
 use crate::interrupt;
 use trap::{Encoding, Injection, SystemRegister};
 use vgic::Version;
@@ -23,7 +23,7 @@ pub fn access<G: Gic>(core: &'static Core, frame: &mut GuestFrame, access: Syste
         send::<G>(core, frame.register(register));
         return Verdict::Skip;
     }
-    rare::<G>(core, frame, access, register)
+    rare(core, frame, access, register)
 }
 
 #[inline(always)]
@@ -34,12 +34,13 @@ fn send<G: Gic>(core: &'static Core, value: u64) {
 }
 
 #[inline(never)]
-fn rare<G: Gic>(core: &'static Core, frame: &mut GuestFrame, access: SystemRegister, register: u8) -> Verdict {
+fn rare(core: &'static Core, frame: &mut GuestFrame, access: SystemRegister, register: u8) -> Verdict {
     let encoding = access.encoding();
+    let is_v3 = gic::version() == Version::V3;
     match (encoding, access.is_read()) {
         // One security state: group 0 SGIs are the guest's too; ASGI1R names a state that the guest has not.
-        (ICC_SGI0R, false) if G::VERSION == Version::V3 => send::<G>(core, frame.register(register)),
-        (ICC_ASGI1R, false) if G::VERSION == Version::V3 => {}
+        (ICC_SGI0R, false) if is_v3 => send::<V3>(core, frame.register(register)),
+        (ICC_ASGI1R, false) if is_v3 => {}
         (ACTLR, true) => frame.set_register(register, 0),
         (ACTLR, false) => {}
         (id, true) if (id.op0(), id.op1(), id.crn()) == (3, 0, 0) && (1..8).contains(&id.crm()) => {

@@ -257,6 +257,14 @@ impl Gic for V2 {
         distributor().icactiver[word].set(bit);
         distributor().icpendr[word].set(bit);
     }
+    fn clear_private(_core: &'static Core, intids: u32) {
+        // Banked: this core's own. GICv2 has no RWP bit, its writes are done when the bus says so (IHI 0048, 4.1.4).
+        let gicd = distributor();
+        gicd.icenabler[0].set(intids);
+        barrier::dsb_sy();
+        gicd.icactiver[0].set(intids);
+        gicd.icpendr[0].set(intids);
+    }
     fn pending_private(_core: &'static Core) -> u32 {
         distributor().ispendr[0].get()
     }

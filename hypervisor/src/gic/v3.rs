@@ -42,7 +42,7 @@ register_structs! {
 register_structs! {
     /// GICR_*: RD frame and SGI frame of one core.
     Redistributor {
-        (0x0_0000 => _ctlr: ReadWrite<u32>),
+        (0x0_0000 => ctlr: ReadWrite<u32>),
         (0x0_0004 => _reserved0),
         (0x0_0008 => typer: ReadOnly<u64>),
         (0x0_0010 => _reserved1),
@@ -70,6 +70,8 @@ const REDISTRIBUTOR_BYTES: u64 = 0x2_0000;
 /// GICD_CTLR: ARE_NS, EnableGrp1A, EnableGrp1 (the non-secure view; with one security state, ARE and both groups).
 const CTLR_ON: u32 = 0x13;
 const CTLR_RWP: u32 = 1 << 31;
+/// GICR_CTLR.RWP.
+const GICR_RWP: u32 = 1 << 3;
 /// Bounded waits: the GIC clears these bits within microseconds.
 const PATIENCE: u32 = 1_000_000;
 
@@ -289,6 +291,13 @@ impl Gic for V3 {
             distributor().icactiver[word].set(bit);
             distributor().icpendr[word].set(bit);
         }
+    }
+    fn clear_private(core: &'static Core, intids: u32) {
+        let gicr = redistributor(core);
+        gicr.icenabler0.set(intids);
+        wait_for(|| gicr.ctlr.get() & GICR_RWP == 0, "GICR_CTLR.RWP");
+        gicr.icactiver0.set(intids);
+        gicr.icpendr0.set(intids);
     }
     fn pending_private(core: &'static Core) -> u32 {
         redistributor(core).ispendr0.get()

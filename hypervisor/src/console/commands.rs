@@ -1,0 +1,147 @@
+//! What `Ctrl-T` and a key do. Whatever ends or starts a guest asks first.
+//!
+//! EL2's questions carry a number that changes with each boot and that no guest can know: a guest with the raw console
+//! can print anything, but not a question of this boot.
+
+use super::{State, partition_of, queue};
+use crate::core_local;
+use crate::fault;
+use crate::memory;
+use crate::partition::{self, Partition};
+use crate::timer::{self, Slot};
+use abi::PartitionId;
+use console::Key;
+use core::sync::atomic::{AtomicU32, Ordering};
+use life::{Event, Reason};
+
+/// How long the power key stays down, in milliseconds: longer than what a guest takes for a bounce.
+const PRESS_MS: u32 = 200;
+
+/// What the user is asked to confirm.
+#[derive(Clone, Copy)]
+pub struct Question {
+    verb: Verb,
+    /// `None`: nothing was asked.
+    partition: Option<&'static Partition>,
+}
+
+impl Question {
+    /// Nothing. All zero, so that the console's state lies in .bss.
+    pub const NONE: Self = Self { verb: Verb::Restart, partition: None };
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verb {
+    Restart,
+    Stop,
+    Start,
+    PressPower,
+}
+
+impl Verb {
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Restart => "restart",
+            Self::Stop => "stop",
+            Self::Start => "start",
+            Self::PressPower => "press the power key of",
+        }
+    }
+}
+
+static NONCE: AtomicU32 = AtomicU32::new(0);
+
+/// Chooses this boot's number, from the moment of the boot in ticks, and shows it before any guest runs.
+pub fn start() {
+    let nonce = (timer::now().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as u32;
+    NONCE.store(nonce, Ordering::Relaxed);
+    info!("questions of this boot begin with #{nonce:04x}; Ctrl-T ? helps");
+}
+
+/// Does what a key asks.
+pub fn obey(state: &mut State, key: Key) {
+    match key {
+        Key::Focus(n) => focus(state, n),
+        Key::Help => help(),
+        Key::Status => status(),
+        Key::Faults => fault::show_all(),
+        Key::Restart => ask(state, Verb::Restart),
+        Key::Stop => ask(state, Verb::Stop),
+        Key::Start => ask(state, Verb::Start),
+        Key::Power => ask(state, Verb::PressPower),
+        Key::Answer(is_yes) => answer(state, is_yes),
+        Key::Unknown(key) => warn!("Ctrl-T {}: no such command, Ctrl-T ? helps", key.escape_ascii()),
+        Key::Input(_) => {}
+    }
+}
+
+fn focus(state: &mut State, id: PartitionId) {
+    let Some(partition) = partition_of(id) else {
+        warn!("Ctrl-T {}: there are partitions 1 to {}", u64::from(id.number()) + 1, partition::all().len());
+        return;
+    };
+    state.focus = id;
+    let State { mux, transmit, .. } = state;
+    mux.focus(id, timer::now_ms(), &mut |bytes: &[u8]| queue(transmit, bytes));
+    info!("keyboard: {}", partition.name());
+}
+
+fn help() {
+    info!("Ctrl-T, then: a digit moves the keyboard, s shows partitions and counters, f the last faults,");
+    info!("r restarts, k stops, g starts the partition with the keyboard, p presses its power key (all ask first),");
+    info!("Ctrl-T sends Ctrl-T, ? helps");
+    for (n, partition) in (1u64..).zip(partition::all()) {
+        info!("Ctrl-T {n}: {} ({})", partition.name(), partition.state().name());
+    }
+}
+
+fn status() {
+    info!("EL2: {}K of {}K in use", memory::pool_used() >> 10, memory::pool_bytes() >> 10);
+    for partition in partition::all() {
+        info!("{} {}", partition.name(), partition.history());
+        for (n, core) in (0u64..).zip(partition.cores()) {
+            let power = match core.power.state() {
+                psci::PowerState::On => "on",
+                psci::PowerState::Off => "off",
+                psci::PowerState::OnPending => "on-pending",
+            };
+            info!("{}/v{n} {} {} {power}{}", partition.name(), core.id, partition.state().name(), core.counters);
+        }
+    }
+}
+
+fn ask(state: &mut State, verb: Verb) {
+    let Some(partition) = partition_of(state.focus) else { return };
+    if verb == Verb::PressPower && !partition.has_power_key() {
+        warn!("'{}' has no power key: its system file assigns the board's gpio to it", partition.name());
+        return;
+    }
+    state.question = Question { verb, partition: Some(partition) };
+    state.keys.ask();
+    info!("#{:04x}: {} '{}'? y/n", NONCE.load(Ordering::Relaxed), verb.text(), partition.name());
+}
+
+fn answer(state: &mut State, is_yes: bool) {
+    let Question { verb, partition: Some(partition) } = core::mem::replace(&mut state.question, Question::NONE) else {
+        return;
+    };
+    if !is_yes {
+        info!("cancelled");
+        return;
+    }
+    let result = match verb {
+        Verb::Restart => partition.tell(Event::Ended(Reason::RestartKey)),
+        Verb::Stop => partition.tell(Event::Ended(Reason::StopKey)),
+        Verb::Start => partition.tell(Event::Start),
+        Verb::PressPower => {
+            let core = core_local::this();
+            state.pressed = Some(partition.id);
+            partition.set_power_key(core, true);
+            timer::set_in(core, Slot::Button, PRESS_MS);
+            Ok(())
+        }
+    };
+    if result.is_err() {
+        warn!("'{}' is {}: not now", partition.name(), partition.state().name());
+    }
+}

@@ -1,0 +1,149 @@
+//! A partition's emulated devices beside console and GIC: the PL061 with the power key, and the watchdog.
+//!
+//! The models are pure (`vgpio`, `watchdog`); here their registers meet the guest's accesses, their lines the vGIC, and
+//! the watchdog's deadlines EL2's timer on vCPU 0's core. Locks are taken like a terminal's: one device, then the vGIC.
+
+use crate::core_local::{Core, Doorbell};
+use crate::gic;
+use crate::interrupt;
+use crate::partition::Partition;
+use crate::timer::{self, Slot};
+use abi::{IntId, VcpuId, machine};
+use core::sync::atomic::Ordering;
+use manifest::Board;
+use spin::mutex::SpinMutex;
+use vgpio::Pl061;
+use watchdog::{Expiry, Frame, Watchdog};
+
+/// Both devices.
+pub struct Devices {
+    gpio: SpinMutex<Line<Pl061>>,
+    watchdog: SpinMutex<Line<Watchdog>>,
+    /// WOR at the start of a life, in ticks: half of the system file's time, as the second expiry ends the life.
+    wor: u64,
+    has_watchdog: bool,
+    has_gpio: bool,
+}
+
+/// A model and the interrupt line it drove last.
+struct Line<M> {
+    model: M,
+    level: bool,
+}
+
+impl<M> Line<M> {
+    const fn new(model: M) -> Self {
+        Self { model, level: false }
+    }
+
+    /// Carries a change of the interrupt line to the vGIC.
+    fn drive(&mut self, core: &'static Core, partition: &'static Partition, intid: IntId, level: bool) {
+        if core::mem::replace(&mut self.level, level) != level {
+            interrupt::set_line(core, partition, intid, level);
+        }
+    }
+}
+
+impl Devices {
+    /// What `partition` has on `board`.
+    pub fn new(partition: &manifest::Partition, board: &Board) -> Self {
+        let is_assigned = |id: &manifest::DeviceId| {
+            board.devices.get(usize::from(id.0)).is_some_and(|d| d.start.as_u64() == machine::GPIO.as_u64())
+        };
+        let wor = timer::ticks(partition.watchdog_ms) / 2;
+        Self {
+            gpio: SpinMutex::new(Line::new(Pl061::new())),
+            watchdog: SpinMutex::new(Line::new(Watchdog::new(wor))),
+            wor,
+            has_watchdog: partition.watchdog_ms != 0,
+            has_gpio: !partition.devices.iter().any(is_assigned),
+        }
+    }
+
+    /// As at power-on, for a new life.
+    pub fn reset(&self) {
+        *self.gpio.lock() = Line::new(Pl061::new());
+        *self.watchdog.lock() = Line::new(Watchdog::new(self.wor));
+    }
+
+    /// Whether there is a watchdog.
+    pub const fn has_watchdog(&self) -> bool {
+        self.has_watchdog
+    }
+}
+
+impl Partition {
+    /// Whether there is a power key to press.
+    pub fn has_power_key(&self) -> bool {
+        self.devices.has_gpio
+    }
+
+    /// Presses the power key or lets it go; from any core, `core` being this one.
+    pub fn set_power_key(&'static self, core: &'static Core, is_down: bool) {
+        let mut line = self.devices.gpio.lock();
+        line.model.set_pin(machine::POWER_KEY_PIN, is_down);
+        let level = line.model.irq_level();
+        line.drive(core, self, machine::GPIO_INTID, level);
+    }
+
+    /// A guest reads the PL061.
+    pub fn gpio_read(&'static self, offset: u64, bytes: u8) -> u64 {
+        u64::from(self.devices.gpio.lock().model.read(offset, u32::from(bytes)))
+    }
+
+    /// A guest writes the PL061.
+    pub fn gpio_write(&'static self, core: &'static Core, offset: u64, bytes: u8, value: u64) {
+        let mut line = self.devices.gpio.lock();
+        line.model.write(offset, u32::from(bytes), value as u32);
+        let level = line.model.irq_level();
+        line.drive(core, self, machine::GPIO_INTID, level);
+    }
+
+    /// A guest reads its watchdog.
+    pub fn watchdog_read(&'static self, frame: Frame, offset: u64, bytes: u8) -> u64 {
+        self.devices.watchdog.lock().model.read(frame, offset, u32::from(bytes), self.virtual_now())
+    }
+
+    /// A guest writes its watchdog, on its own core.
+    pub fn watchdog_write(&'static self, core: &'static Core, frame: Frame, offset: u64, bytes: u8, value: u64) {
+        let mut line = self.devices.watchdog.lock();
+        line.model.write(frame, offset, u32::from(bytes), value, self.virtual_now());
+        let level = line.model.irq_level();
+        line.drive(core, self, machine::WATCHDOG_INTID, level);
+        drop(line);
+        match self.core(VcpuId::new(0)) {
+            Some(first) if core::ptr::eq(first, core) => self.arm_watchdog(core),
+            Some(first) => first.ask(Doorbell::Timer, gic::ring),
+            None => {}
+        }
+    }
+
+    /// Sets the timer of this core, vCPU 0's, for the watchdog.
+    pub fn arm_watchdog(&self, core: &'static Core) {
+        match self.devices.watchdog.lock().model.deadline() {
+            Some(at) => {
+                timer::set(core, Slot::Watchdog, at.saturating_add(self.counter_offset.load(Ordering::Relaxed)))
+            }
+            None => timer::clear(core, Slot::Watchdog),
+        }
+    }
+
+    /// On vCPU 0's core, whose timer rang for the watchdog. `true`: it starved, the life is over.
+    pub fn watchdog_expired(&'static self, core: &'static Core) -> bool {
+        let mut line = self.devices.watchdog.lock();
+        let expiry = line.model.expire(self.virtual_now());
+        let level = line.model.irq_level();
+        line.drive(core, self, machine::WATCHDOG_INTID, level);
+        drop(line);
+        if expiry == Expiry::Second {
+            return true;
+        }
+        self.arm_watchdog(core);
+        false
+    }
+
+    /// The guest's virtual counter.
+    fn virtual_now(&self) -> u64 {
+        timer::now().wrapping_sub(self.counter_offset.load(Ordering::Relaxed))
+    }
+}
