@@ -18,13 +18,14 @@ pub enum Setting {
 }
 
 impl Setting {
-    /// The values that it may have.
+    /// The values that it may have where there is one: 0 stands for no back-off and no watchdog.
     pub const fn range(self) -> RangeInclusive<u32> {
         const HOUR: u32 = 3_600_000;
         match self {
             Self::Restarts => 1..=MAX_RESTARTS as u32,
             Self::Window | Self::Watchdog => 1000..=HOUR,
-            Self::Backoff => 0..=60_000,
+            // No restart waits longer, however many came before.
+            Self::Backoff => 1..=5_000,
         }
     }
 

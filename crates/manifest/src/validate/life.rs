@@ -9,19 +9,19 @@ const WATCHDOG_SPAN: u64 = WATCHDOG_REFRESH.as_u64() + WATCHDOG_SIZE - WATCHDOG.
 /// Calls `report` for each rule about the lives of `partition` that is broken.
 pub(super) fn validate(board: &Board, owner: &Name, partition: &Partition, report: &mut dyn FnMut(Mistake)) {
     let limit = partition.policy.limit;
-    let has_watchdog = partition.watchdog_ms != 0;
+    let or_none = |ms: u32| (ms != 0).then_some(ms);
     let settings = [
         (Setting::Restarts, limit.map(|limit| u32::from(limit.restarts))),
         (Setting::Window, limit.map(|limit| limit.window_ms)),
-        (Setting::Backoff, Some(partition.policy.backoff_ms)),
-        (Setting::Watchdog, has_watchdog.then_some(partition.watchdog_ms)),
+        (Setting::Backoff, or_none(partition.policy.backoff_ms)),
+        (Setting::Watchdog, or_none(partition.watchdog_ms)),
     ];
     for (setting, value) in settings {
         if let Some(value) = value.filter(|value| !setting.range().contains(value)) {
             report(Mistake::SettingRange { partition: owner.clone(), setting, value });
         }
     }
-    if has_watchdog && !partition.has_room_for(board, WATCHDOG, WATCHDOG_SPAN, WATCHDOG_INTID) {
+    if partition.watchdog_ms != 0 && !partition.has_room_for(board, WATCHDOG, WATCHDOG_SPAN, WATCHDOG_INTID) {
         report(Mistake::WatchdogCovered { partition: owner.clone() });
     }
 }
