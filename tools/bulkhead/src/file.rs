@@ -3,6 +3,7 @@
 //! Only form is judged here: keys, types, sizes, names of boards and devices. Who owns what is judged by
 //! `manifest::validate`. A value that is wrong stays marked as such, so that nothing is said twice about it.
 
+mod duration;
 mod keys;
 mod partition;
 pub mod size;
@@ -11,7 +12,7 @@ mod table;
 use crate::board::{PLATFORMS, Platform, find};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::near;
-use manifest::{ConsoleMode, Machine, WhenAllStopped};
+use manifest::{ConsoleMode, Machine, OnPanic, WhenAllStopped};
 pub use partition::PartitionFile;
 use std::path::PathBuf;
 use table::Table;
@@ -98,6 +99,8 @@ pub struct SystemFile {
     pub when_all_stopped: Given<WhenAllStopped>,
     /// Whether RAM is zeroed at boot.
     pub scrub_at_boot: Given<bool>,
+    /// What follows a bug of EL2's own.
+    pub on_hypervisor_panic: Given<OnPanic>,
     /// The partitions, in the file's order.
     pub partitions: Vec<PartitionFile>,
     /// Whether partitions may be missing from the list for a reason that was reported.
@@ -139,6 +142,8 @@ pub fn parse(text: &str, found: &mut Vec<Diagnostic>) -> SystemFile {
         &[("poweroff", WhenAllStopped::PowerOff), ("halt", WhenAllStopped::Halt)],
     );
     file.scrub_at_boot = root.boolean("scrub_at_boot", found);
+    file.on_hypervisor_panic =
+        root.choice("on_hypervisor_panic", found, &[("stop", OnPanic::Stop), ("reset", OnPanic::Reset)]);
     partitions(&root, &mut file, found);
     file
 }

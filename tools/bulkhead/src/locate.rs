@@ -6,7 +6,7 @@ use crate::fit::Misfit;
 use crate::kernel::Kernel;
 use abi::CoreId;
 use addr::{ByteSize, Ipa, Region, align_up};
-use manifest::{Mistake, Name, Owner, PayloadKind};
+use manifest::{Mistake, Name, Owner, PayloadKind, Setting};
 
 /// What could be worked out for a partition before it was validated.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +40,7 @@ pub fn needs_no_board(mistake: &Mistake) -> bool {
             | M::NameTwice { .. }
             | M::NoCores { .. }
             | M::CoreTwice { .. }
+            | M::SettingRange { .. }
     )
 }
 
@@ -152,7 +153,15 @@ pub fn diagnose(file: &SystemFile, known: &[Known], mistake: &Mistake) -> Option
         }
         M::NoKernel { partition } | M::BadEntry { partition, .. } => at(value(&of(partition)?.kernel)?),
 
-        M::SettingRange { partition, .. } | M::WatchdogCovered { partition } => at(of(partition)?.span.clone()),
+        M::SettingRange { partition, setting, .. } => {
+            let partition = of(partition)?;
+            at(match setting {
+                Setting::Restarts | Setting::Window => value(&partition.restart_limit)?,
+                Setting::Backoff => value(&partition.restart_backoff)?,
+                Setting::Watchdog => value(&partition.watchdog)?,
+            })
+        }
+        M::WatchdogCovered { partition } => at(value(&of(partition)?.watchdog)?),
     })
 }
 

@@ -34,6 +34,7 @@ A system file:
   kernel = \"Image\"                  # relative to this file
   initrd = \"initramfs.cpio.gz\"
   bootargs = \"console=ttyAMA0\"
+  watchdog = \"10s\"                # and back to life when it starves
 
 From there to a shell:
 
@@ -74,7 +75,7 @@ enum Command {
     },
     /// Show who owns which core, memory range, interrupt and device
     ///
-    /// Example: bulkhead map systems/demo.toml --svg demo.svg
+    /// Also what follows when a guest's life ends, and what each guest sees. Example: bulkhead map systems/demo.toml --svg demo.svg
     Map {
         /// System file
         file: PathBuf,

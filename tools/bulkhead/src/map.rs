@@ -1,9 +1,9 @@
 //! Who owns what, as a table.
 
 use crate::plan::Plan;
-use abi::{IntId, machine};
+use abi::{Again, IntId, machine};
 use addr::{ByteSize, Pa, Region};
-use manifest::{Owner, PayloadKind};
+use manifest::{Milliseconds, OnPanic, Owner, Partition, PayloadKind};
 use std::fmt::Write;
 
 /// A range of RAM and whose it is.
@@ -130,6 +130,8 @@ fn write_table(out: &mut String, plan: &Plan) -> std::fmt::Result {
         }
     }
 
+    lives(out, plan)?;
+
     for (partition, format) in system.partitions.iter().zip(&plan.formats) {
         writeln!(out, "\nguest '{}' sees", partition.name)?;
         for bank in partition.banks.iter().filter_map(|bank| bank.guest()) {
@@ -153,6 +155,39 @@ fn write_table(out: &mut String, plan: &Plan) -> std::fmt::Result {
         writeln!(out, "  {:<26} {:>9}  first instruction", partition.entry.to_string(), "")?;
     }
     Ok(())
+}
+
+/// What follows the end of each partition's life, in the words of a system file.
+fn lives(out: &mut String, plan: &Plan) -> std::fmt::Result {
+    let again = |again| match again {
+        Again::Restart => "restart",
+        Again::Stop => "stop",
+    };
+    let or_none = |ms: u32| match ms {
+        0 => "none".to_owned(),
+        ms => Milliseconds(ms).to_string(),
+    };
+    let columns = ["on_crash", "on_reset", "on_off", "restart_limit", "restart_backoff", "watchdog"];
+    writeln!(out)?;
+    row(out, "life", columns)?;
+    for Partition { name, policy, watchdog_ms, .. } in &plan.system.partitions {
+        let limit = policy
+            .limit
+            .map_or("none".to_owned(), |limit| format!("{} in {}", limit.restarts, Milliseconds(limit.window_ms)));
+        let (backoff, watchdog) = (or_none(policy.backoff_ms), or_none(*watchdog_ms));
+        let [crash, reset, off] = [policy.on_crash, policy.on_reset, policy.on_off].map(again);
+        row(out, name, [crash, reset, off, &limit, &backoff, &watchdog])?;
+    }
+    let panic = match plan.system.on_hypervisor_panic {
+        OnPanic::Stop => "stop",
+        OnPanic::Reset => "reset",
+    };
+    writeln!(out, "{:<17} {panic} (on_hypervisor_panic)", "(hypervisor)")
+}
+
+fn row(out: &mut String, name: &str, cells: [&str; 6]) -> std::fmt::Result {
+    let [crash, reset, off, limit, backoff, watchdog] = cells;
+    writeln!(out, "{name:<17} {crash:<9} {reset:<9} {off:<9} {limit:<14} {backoff:<16} {watchdog}")
 }
 
 /// Whole kibibytes or mebibytes, upwards: payload sizes are odd numbers.

@@ -99,7 +99,7 @@ fn empty(file: &SystemFile, board: &Board, pool: Region<Pa>) -> System {
         console: file.console.value().copied().unwrap_or(ConsoleMode::Interactive),
         when_all_stopped: file.when_all_stopped.value().copied().unwrap_or(WhenAllStopped::PowerOff),
         scrub_at_boot: file.scrub_at_boot.value().copied().unwrap_or(false),
-        on_hypervisor_panic: OnPanic::Stop,
+        on_hypervisor_panic: file.on_hypervisor_panic.value().copied().unwrap_or(OnPanic::Stop),
         pool,
         bundle_size: 0,
         partitions: heapless::Vec::new(),
@@ -219,8 +219,8 @@ impl Builder<'_> {
             device_tree: Ipa::default(),
             payloads: heapless::Vec::new(),
             devices: devices.iter().take(manifest::MAX_DEVICES).map(|(id, _)| *id).collect(),
-            policy: abi::Policy::DEFAULT,
-            watchdog_ms: 0,
+            policy: file.policy(),
+            watchdog_ms: file.watchdog.value().copied().unwrap_or(0),
         };
         let contents = bank.and_then(|bank| self.fill(place, &mut partition, &bank, said));
         self.known.push(Known { memory: pa.is_some(), payloads: contents.is_some() });

@@ -130,6 +130,33 @@ fn map_names_every_owner_and_draws_a_picture() {
 }
 
 #[test]
+fn map_says_what_follows_the_end_of_each_life() {
+    let folder = folder("map-lives");
+    let text = fs::read_to_string(folder.join("my system.toml")).unwrap();
+    let text = format!(
+        "on_hypervisor_panic = \"reset\"\n{text}on_crash = \"stop\"\non_off = \"restart\"\nrestart_limit = \"none\"\n\
+         restart_backoff = \"none\"\nwatchdog = \"10s\"\n"
+    );
+    fs::write(folder.join("lives.toml"), text).unwrap();
+    let table = String::from_utf8(bulkhead(&folder, &["map", "lives.toml"]).stdout).unwrap();
+    let lives: Vec<Vec<&str>> = table
+        .lines()
+        .skip_while(|line| !line.starts_with("life "))
+        .take_while(|line| !line.is_empty())
+        .map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect())
+        .collect();
+    assert_eq!(
+        lives,
+        [
+            &["life", "on_crash", "on_reset", "on_off", "restart_limit", "restart_backoff", "watchdog"][..],
+            &["one", "restart", "restart", "stop", "5 in 60s", "100ms", "none"],
+            &["two", "stop", "restart", "restart", "none", "none", "10s"],
+            &["(hypervisor)", "reset (on_hypervisor_panic)"],
+        ]
+    );
+}
+
+#[test]
 fn qemu_args_needs_no_kernels() {
     let folder = folder("qemu");
     fs::remove_file(folder.join("kernel.bin")).unwrap();

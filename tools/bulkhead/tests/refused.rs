@@ -108,4 +108,15 @@ refusals! {
     machine
     misplaced
     syntax
+    life_key_misspelt
+    life_again
+    life_panic
+    restart_limit_form
+    restart_limit_count
+    restart_limit_window
+    restart_backoff_form
+    restart_backoff_long
+    watchdog_form
+    watchdog_short
+    watchdog_covered
 }

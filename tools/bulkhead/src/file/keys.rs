@@ -11,7 +11,7 @@ pub struct Keys {
 
 /// The top of the file.
 pub const SYSTEM: Keys = Keys {
-    known: &["board", "machine", "console", "when_all_stopped", "scrub_at_boot", "partition"],
+    known: &["board", "machine", "console", "when_all_stopped", "scrub_at_boot", "on_hypervisor_panic", "partition"],
     later: &["service"],
 };
 
@@ -33,6 +33,11 @@ pub const PARTITION: Keys = Keys {
         "device_tree_at",
         "memory_at",
         "on_crash",
+        "on_reset",
+        "on_off",
+        "restart_limit",
+        "restart_backoff",
+        "watchdog",
     ],
-    later: &["watchdog", "io", "disk", "net"],
+    later: &["io", "disk", "net"],
 };

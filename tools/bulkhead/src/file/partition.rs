@@ -3,7 +3,7 @@
 use super::table::{Table, integer};
 use super::{Given, keys};
 use crate::diagnostic::{Diagnostic, Span};
-use abi::MAX_NAME;
+use abi::{Again, MAX_NAME, Policy, RestartLimit};
 use toml::de::{DeTable, DeValue};
 
 /// Most bytes of a kernel command line: arm64 Linux's COMMAND_LINE_SIZE.
@@ -36,6 +36,18 @@ pub struct PartitionFile {
     pub kernel_at: Given<u64>,
     /// Offset of the device tree in RAM, if pinned.
     pub device_tree_at: Given<u64>,
+    /// What follows a fault or a starved watchdog.
+    pub on_crash: Given<Again>,
+    /// What follows SYSTEM_RESET.
+    pub on_reset: Given<Again>,
+    /// What follows SYSTEM_OFF.
+    pub on_off: Given<Again>,
+    /// How many restarts are too many; `None` for `"none"`.
+    pub restart_limit: Given<Option<RestartLimit>>,
+    /// What the second restart in a row waits for, in milliseconds; 0 for `"none"`.
+    pub restart_backoff: Given<u32>,
+    /// How long the watchdog waits, in milliseconds; 0 for `"none"`.
+    pub watchdog: Given<u32>,
 }
 
 impl PartitionFile {
@@ -44,6 +56,19 @@ impl PartitionFile {
         match self.name.value() {
             Some(name) => format!("partition '{name}'"),
             None => "a partition".to_owned(),
+        }
+    }
+
+    /// What follows when its guest's life ends.
+    pub fn policy(&self) -> Policy {
+        let own = Policy::DEFAULT;
+        let or = |given: &Given<Again>, own| given.value().copied().unwrap_or(own);
+        Policy {
+            on_crash: or(&self.on_crash, own.on_crash),
+            on_reset: or(&self.on_reset, own.on_reset),
+            on_off: or(&self.on_off, own.on_off),
+            limit: self.restart_limit.value().copied().unwrap_or(own.limit),
+            backoff_ms: self.restart_backoff.value().copied().unwrap_or(own.backoff_ms),
         }
     }
 }
@@ -71,8 +96,13 @@ pub fn parse(entries: &DeTable<'_>, span: Span, found: &mut Vec<Diagnostic>) -> 
         identity: table.boolean("identity", found),
         kernel_at: table.size("kernel_at", found),
         device_tree_at: table.size("device_tree_at", found),
+        on_crash: again(&table, "on_crash", found),
+        on_reset: again(&table, "on_reset", found),
+        on_off: again(&table, "on_off", found),
+        restart_limit: table.restart_limit("restart_limit", found),
+        restart_backoff: table.duration("restart_backoff", found, "\"100ms\""),
+        watchdog: table.duration("watchdog", found, "\"10s\""),
     };
-    on_crash(&table, found);
     missing(&table, &partition, found);
     partition
 }
@@ -101,19 +131,9 @@ fn bootargs(table: &Table<'_, '_>, found: &mut Vec<Diagnostic>) -> Given<String>
     })
 }
 
-/// `on_crash = "stop"` is what this version does; nothing else is.
-fn on_crash(table: &Table<'_, '_>, found: &mut Vec<Diagnostic>) {
-    let given = table.string("on_crash", found);
-    let (Some(text), Some(span)) = (given.value(), given.span()) else { return };
-    let (title, help) = match text.as_str() {
-        "stop" => return,
-        "restart" => (
-            "`on_crash = \"restart\"` comes with a later version of Bulkhead".to_owned(),
-            "take it out, or write \"stop\": this version stops a partition that crashed",
-        ),
-        other => (format!("`on_crash` cannot be \"{other}\""), "write \"stop\""),
-    };
-    found.push(Diagnostic::new(span, title, help));
+/// Whether a partition lives again.
+fn again(table: &Table<'_, '_>, key: &str, found: &mut Vec<Diagnostic>) -> Given<Again> {
+    table.choice(key, found, &[("restart", Again::Restart), ("stop", Again::Stop)])
 }
 
 /// Keys that every partition needs.

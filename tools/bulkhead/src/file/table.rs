@@ -1,9 +1,10 @@
 //! One TOML table: unknown keys reported on entry, then values fetched by type.
 
 use super::keys::Keys;
-use super::{Given, size};
+use super::{Given, duration, size};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::near;
+use abi::RestartLimit;
 use toml::de::{DeTable, DeValue};
 
 /// A table whose keys were checked.
@@ -96,6 +97,36 @@ impl<'a, 'i> Table<'a, 'i> {
             Ok(bytes) => Some(bytes),
             Err(bad) => {
                 found.push(Diagnostic::new(span.clone(), format!("bad size \"{text}\" for `{key}`"), bad.mend()));
+                None
+            }
+        })
+    }
+
+    /// A duration in milliseconds; 0 for `"none"`.
+    pub fn duration(&self, key: &str, found: &mut Vec<Diagnostic>, example: &str) -> Given<u32> {
+        self.written(key, found, "duration", example, duration::or_none)
+    }
+
+    /// How many restarts are too many; `None` for `"none"`.
+    pub fn restart_limit(&self, key: &str, found: &mut Vec<Diagnostic>) -> Given<Option<RestartLimit>> {
+        self.written(key, found, "limit", "\"5 in 60s\"", duration::limit)
+    }
+
+    /// Text that `turn` reads.
+    fn written<T>(
+        &self,
+        key: &str,
+        found: &mut Vec<Diagnostic>,
+        what: &str,
+        example: &str,
+        turn: impl FnOnce(&str) -> Result<T, duration::Bad>,
+    ) -> Given<T> {
+        let form = format!("a {what} in quotes");
+        let text = self.typed(key, found, &form, example, |value| value.as_str().map(str::to_owned));
+        text.then(|text, span| match turn(&text) {
+            Ok(value) => Some(value),
+            Err(bad) => {
+                found.push(Diagnostic::new(span.clone(), format!("bad {what} \"{text}\" for `{key}`"), bad.mend()));
                 None
             }
         })
