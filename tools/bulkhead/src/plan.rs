@@ -280,6 +280,8 @@ impl Builder<'_> {
             initrd: initrd.as_ref().map(|_| ram),
             devices: &devices,
             registers: if partition.is_identity { Registers::of(self.board) } else { Registers::GUEST },
+            has_power_key: partition.has_power_key(self.board),
+            watchdog_ms: partition.watchdog_ms,
         };
         let kinds: Vec<PayloadKind> = self.board.trees(said).collect();
         let build = |guest: &Guest<'_>| -> Vec<Bytes> {

@@ -19,6 +19,12 @@ const PPI: u32 = 1;
 
 const GIC_PHANDLE: u32 = 1;
 const CLOCK_PHANDLE: u32 = 2;
+const GPIO_PHANDLE: u32 = 3;
+
+/// Linux's KEY_POWER.
+const KEY_POWER: u32 = 116;
+/// GPIO flag of the bindings: the key pulls its pin high.
+const ACTIVE_HIGH: u32 = 0;
 
 /// Which GIC the tree describes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +89,10 @@ pub struct Guest<'a> {
     pub devices: &'a [&'a Device],
     /// GIC and console.
     pub registers: Registers,
+    /// Whether there is a PL061 with the power key.
+    pub has_power_key: bool,
+    /// What the watchdog waits for unless the guest says otherwise, in milliseconds. 0: there is none.
+    pub watchdog_ms: u32,
 }
 
 /// The tree of `guest` on a GIC of this version.
@@ -115,6 +125,12 @@ pub fn build(guest: &Guest<'_>, gic: GicVersion) -> Vec<u8> {
                 .with("phandle", CLOCK_PHANDLE),
         )
         .with_child(console(guest));
+    if guest.has_power_key {
+        root = root.with_child(gpio()).with_child(keys());
+    }
+    if guest.watchdog_ms != 0 {
+        root = root.with_child(watchdog(guest.watchdog_ms));
+    }
     for device in guest.devices {
         root = root.with_child(assigned(device));
     }
@@ -257,6 +273,39 @@ fn console(guest: &Guest<'_>) -> DeviceTreeNode {
         .with("interrupts", spi(uart_intid))
         .with("clocks", [CLOCK_PHANDLE, CLOCK_PHANDLE])
         .with("clock-names", ["uartclk", "apb_pclk"].as_slice())
+}
+
+/// The PL061 of the power key, as QEMU describes it. Linux's binding wants it to be an interrupt controller as well;
+/// no driver asks for that, and dtc would then miss `#address-cells`, which the binding forbids.
+fn gpio() -> DeviceTreeNode {
+    node(&unit("pl061", machine::GPIO.as_u64()))
+        .with("phandle", GPIO_PHANDLE)
+        .with("compatible", ["arm,pl061", "arm,primecell"].as_slice())
+        .with("reg", reg(machine::GPIO.as_u64(), machine::GPIO_SIZE))
+        .with("interrupts", spi(machine::GPIO_INTID))
+        .with("gpio-controller", [0u8; 0])
+        .with("#gpio-cells", 2u32)
+        .with("clocks", CLOCK_PHANDLE)
+        .with("clock-names", "apb_pclk")
+}
+
+fn keys() -> DeviceTreeNode {
+    let poweroff = node("poweroff")
+        .with("label", "GPIO Key Poweroff")
+        .with("linux,code", KEY_POWER)
+        .with("gpios", [GPIO_PHANDLE, u32::from(machine::POWER_KEY_PIN), ACTIVE_HIGH]);
+    node("gpio-keys").with("compatible", "gpio-keys").with_child(poweroff)
+}
+
+/// The SBSA generic watchdog: control frame, then refresh frame. Linux opens it with `timeout-sec`.
+fn watchdog(ms: u32) -> DeviceTreeNode {
+    let frames =
+        [machine::WATCHDOG, machine::WATCHDOG_REFRESH].map(|frame| reg(frame.as_u64(), machine::WATCHDOG_SIZE));
+    node(&unit("watchdog", machine::WATCHDOG.as_u64()))
+        .with("compatible", "arm,sbsa-gwdt")
+        .with("reg", frames.concat())
+        .with("interrupts", spi(machine::WATCHDOG_INTID))
+        .with("timeout-sec", (ms / 1000).max(1))
 }
 
 /// An assigned device, seen at its physical address and by its own interrupts.

@@ -86,6 +86,38 @@ fn the_image_has_the_layout_that_el2_reads() {
     assert_eq!(kernel(0), kernel(1), "one kernel for two partitions is stored once");
 }
 
+/// The device tree for GICv3 of a system's first partition, as its guest gets it.
+fn tree_of(name: &str, keys: &str) -> Vec<u8> {
+    let folder = folder(name);
+    let text = fs::read_to_string(folder.join("my system.toml")).unwrap();
+    let first = "kernel = \"kernel.bin\"\ninitrd";
+    fs::write(folder.join("my system.toml"), text.replace(first, &format!("{keys}\n{first}"))).unwrap();
+    let image = build(&folder, "tree.img");
+    let system = manifest::decode(&image[EL2_SIZE as usize..]).unwrap();
+    let is_tree = |payload: &&manifest::Payload| payload.kind == PayloadKind::DeviceTreeV3;
+    let tree = *system.partitions[0].payloads.iter().find(is_tree).unwrap();
+    image[tree.offset as usize..][..tree.size as usize].to_vec()
+}
+
+#[test]
+fn every_guest_has_a_power_key_unless_it_is_assigned_a_device_there() {
+    let has = |tree: &[u8], node| fdt::Fdt::new(tree).unwrap().find_node(node).is_some();
+    let plain = tree_of("tree-plain", "");
+    assert!(has(&plain, "/pl061@9030000") && has(&plain, "/gpio-keys/poweroff") && !has(&plain, "/watchdog@90d0000"));
+    let assigned = tree_of("tree-assigned", "devices = [\"gpio\"]");
+    assert!(has(&assigned, "/gpio@9030000") && !has(&assigned, "/pl061@9030000") && !has(&assigned, "/gpio-keys"));
+}
+
+#[test]
+fn a_watchdog_of_the_system_file_is_in_the_tree() {
+    let tree = tree_of("tree-watchdog", "watchdog = \"1m\"");
+    let tree = fdt::Fdt::new(&tree).unwrap();
+    let watchdog = tree.find_node("/watchdog@90d0000").unwrap();
+    assert_eq!(watchdog.property("timeout-sec").unwrap().as_usize(), Some(60));
+    let frames: Vec<_> = watchdog.reg().unwrap().map(|frame| (frame.starting_address as usize, frame.size)).collect();
+    assert_eq!(frames, [(0x090d_0000, Some(0x1000)), (0x090e_0000, Some(0x1000))]);
+}
+
 #[test]
 fn the_same_input_gives_the_same_image() {
     let folder = folder("twice");

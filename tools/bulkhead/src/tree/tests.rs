@@ -19,8 +19,27 @@ fn tree(vcpus: usize, gic: GicVersion) -> Vec<u8> {
         initrd: Some(region(0x5f00_0000, 1000)),
         devices: &devices,
         registers: Registers::GUEST,
+        has_power_key: false,
+        watchdog_ms: 0,
     };
     build(&guest, gic)
+}
+
+/// A guest without assigned devices.
+fn alone(has_power_key: bool, watchdog_ms: u32) -> Vec<u8> {
+    let ram = [region(0x4000_0000, 64 * M)];
+    let registers = Registers::GUEST;
+    let guest = Guest {
+        vcpus: 1,
+        ram: &ram,
+        bootargs: None,
+        initrd: None,
+        devices: &[],
+        registers,
+        has_power_key,
+        watchdog_ms,
+    };
+    build(&guest, GicVersion::V3)
 }
 
 fn source(blob: &[u8]) -> String {
@@ -92,10 +111,59 @@ fn assigned_devices_have_nodes() {
 }
 
 #[test]
+fn the_power_key_is_where_qemu_has_it() {
+    let text = source(&alone(true, 0));
+    holds(
+        &text,
+        &[
+            "pl061@9030000 {",
+            "\"arm,pl061\\0arm,primecell\"",
+            "reg = <0x00 0x9030000 0x00 0x1000>",
+            "interrupts = <0x00 0x07 0x04>",
+            "gpio-controller;",
+            "#gpio-cells = <0x02>",
+            "compatible = \"gpio-keys\"",
+            "poweroff {",
+            "linux,code = <0x74>",
+            "gpios = <0x03 0x03 0x00>",
+            "phandle = <0x03>",
+        ],
+    );
+    assert!(!text.contains("watchdog"), "{text}");
+    assert!(!source(&alone(false, 0)).contains("gpio"));
+}
+
+#[test]
+fn a_watchdog_is_described_as_linux_binds_it() {
+    holds(
+        &source(&alone(true, 10_000)),
+        &[
+            "watchdog@90d0000 {",
+            "compatible = \"arm,sbsa-gwdt\"",
+            "reg = <0x00 0x90d0000 0x00 0x1000 0x00 0x90e0000 0x00 0x1000>",
+            "interrupts = <0x00 0x0a 0x04>",
+            "timeout-sec = <0x0a>",
+        ],
+    );
+    // Whole seconds, never 0: Linux takes 0 for "not given".
+    holds(&source(&alone(true, 1_999)), &["timeout-sec = <0x01>"]);
+    holds(&source(&alone(true, 500)), &["timeout-sec = <0x01>"]);
+}
+
+#[test]
 fn a_guest_of_physical_addresses_sees_the_boards_devices() {
     let registers = Registers::of(&platform_rpi4::BOARD);
     let ram = [region(0x2000_0000, M)];
-    let guest = Guest { vcpus: 1, ram: &ram, bootargs: None, initrd: None, devices: &[], registers };
+    let guest = Guest {
+        vcpus: 1,
+        ram: &ram,
+        bootargs: None,
+        initrd: None,
+        devices: &[],
+        registers,
+        has_power_key: false,
+        watchdog_ms: 0,
+    };
     let text = source(&build(&guest, GicVersion::V2));
     holds(&text, &["pl011@fe201000 {", "intc@ff841000 {", "memory@20000000 {"]);
 }
@@ -112,6 +180,8 @@ fn the_largest_tree_fits_its_bound_and_is_the_same_twice() {
         initrd: Some(region(0x4008_0000, 1)),
         devices: &devices,
         registers: Registers::GUEST,
+        has_power_key: true,
+        watchdog_ms: 3_600_000,
     };
     let blob = build(&guest, GicVersion::V3);
     assert!((blob.len() as u64) < TREE_MAX, "{}", blob.len());
