@@ -18,9 +18,15 @@ pub fn load(platform: &Platform, given: Option<&Path>) -> Result<El2> {
     read().with_context(|| format!("cannot use the EL2 binary {}", path.display()))
 }
 
+/// The checkout that this tool was built from.
+pub fn checkout() -> &'static Path {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.ancestors().nth(2).unwrap_or(package)
+}
+
 /// Runs cargo; returns the binary's path.
-fn build(platform: &Platform) -> Result<PathBuf> {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+pub fn build(platform: &Platform) -> Result<PathBuf> {
+    let workspace = checkout();
     ensure!(
         workspace.join("Cargo.toml").is_file(),
         "the checkout that this tool was built from is gone: give the EL2 binary with --hypervisor"
@@ -32,7 +38,7 @@ fn build(platform: &Platform) -> Result<PathBuf> {
     };
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
-        .current_dir(&workspace)
+        .current_dir(workspace)
         .args(["build", "--quiet", "--release", "--target", TARGET, "--package", platform.package])
         .args(["--bin", platform.binary, "--target-dir"])
         .arg(&target)

@@ -109,11 +109,8 @@ impl El2 {
     }
 
     fn check(&self) -> Result<()> {
+        ensure!(has_headers(&self.bytes), "the EL2 binary does not start with the headers of a boot bundle");
         let at = |offset: usize, size: usize| self.bytes.get(offset..offset + size);
-        ensure!(
-            at(IMAGE_MAGIC_OFFSET, 4) == Some(&IMAGE_MAGIC) && at(HEADER, 8) == Some(&MAGIC),
-            "the EL2 binary does not start with the headers of a boot bundle"
-        );
         let format = at(HEADER + 8, 4).map(|raw| u32::from_le_bytes([raw[0], raw[1], raw[2], raw[3]]));
         if format != Some(FORMAT) {
             bail!(
@@ -131,8 +128,13 @@ impl El2 {
 
     /// Where the binary looks for its manifest.
     pub fn manifest_offset(&self) -> u64 {
-        let raw = self.bytes.get(MANIFEST_OFFSET..MANIFEST_OFFSET + 8).and_then(|raw| raw.try_into().ok());
-        raw.map_or(0, u64::from_le_bytes)
+        manifest_offset(&self.bytes)
+    }
+
+    /// The first byte in which `bundle` is of another EL2 binary. Its size in the header is the bundle's own.
+    pub fn differs_from(&self, bundle: &[u8]) -> Option<usize> {
+        let of_bundle = IMAGE_SIZE..IMAGE_SIZE + 8;
+        (0..self.bytes.len()).find(|at| !of_bundle.contains(at) && self.bytes.get(*at) != bundle.get(*at))
     }
 
     /// The bundle of `system`, laid out for this binary.
@@ -147,6 +149,30 @@ impl El2 {
         }
         Ok(bundle)
     }
+}
+
+/// Whether `file` begins as a boot bundle does.
+fn has_headers(file: &[u8]) -> bool {
+    let at = |offset: usize, size: usize| file.get(offset..offset + size);
+    at(IMAGE_MAGIC_OFFSET, 4) == Some(&IMAGE_MAGIC) && at(HEADER, 8) == Some(&MAGIC)
+}
+
+/// The system in the boot bundle `image`.
+pub fn system(image: &[u8]) -> Result<System> {
+    let manifest = usize::try_from(manifest_offset(image)).ok().and_then(|offset| image.get(offset..));
+    Ok(manifest::decode(manifest.unwrap_or_default())?)
+}
+
+/// Refuses what is no boot bundle.
+pub fn check(image: &[u8]) -> Result<()> {
+    ensure!(has_headers(image), "it is no Bulkhead image: give the file that `bulkhead build` wrote");
+    Ok(())
+}
+
+/// Where a bundle's manifest is.
+fn manifest_offset(bundle: &[u8]) -> u64 {
+    let raw = bundle.get(MANIFEST_OFFSET..MANIFEST_OFFSET + 8).and_then(|raw| raw.try_into().ok());
+    raw.map_or(0, u64::from_le_bytes)
 }
 
 /// Writes `bytes` to `path` as a whole or not at all.

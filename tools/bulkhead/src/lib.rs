@@ -8,6 +8,7 @@
 //! tree      what the guest is told                      -> device tree blobs
 //! plan      all of these, then manifest::validate       -> Plan
 //! image     EL2 binary + manifest + payloads            -> the boot bundle
+//! symbolize an EL2 binary's DWARF                       -> backtraces in words
 //! ```
 //! It never writes an address into a system file, and it checks nothing itself that `manifest::validate` can check:
 //! what passes here passes at boot.
@@ -27,4 +28,5 @@ pub mod place;
 pub mod plan;
 pub mod qemu;
 pub mod svg;
+pub mod symbolize;
 pub mod tree;

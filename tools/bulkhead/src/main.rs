@@ -1,15 +1,16 @@
 //! The `bulkhead` command: arguments in, files and messages out.
 
 use annotate_snippets::Renderer;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use bulkhead::diagnostic::{Diagnostic, render};
 use bulkhead::file::Source;
 use bulkhead::image::lay_out;
 use bulkhead::plan::{Plan, machine_mistakes, plan};
 use bulkhead::qemu::{Choice, arguments, quoted};
-use bulkhead::{el2, file, image, locate, map, svg};
+use bulkhead::symbolize::{self, Lines, MARK};
+use bulkhead::{board, el2, file, image, locate, map, svg};
 use clap::{Parser, Subcommand};
-use std::io::IsTerminal;
+use std::io::{BufRead, BufReader, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -100,6 +101,19 @@ enum Command {
         #[arg(long)]
         dtb: Option<PathBuf>,
     },
+    /// Turn the backtraces of EL2's panics in a console log into functions and lines
+    ///
+    /// The log passes unchanged; each backtrace has its meaning under it. The EL2 binary must be the very one in the
+    /// image. Example: bulkhead symbolize demo.img console.log
+    Symbolize {
+        /// The image that ran
+        image: PathBuf,
+        /// Its EL2 binary (ELF); built by cargo from this tool's checkout if not given
+        #[arg(long)]
+        hypervisor: Option<PathBuf>,
+        /// The log; standard input if not given
+        log: Option<PathBuf>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -123,6 +137,7 @@ fn run(command: Command) -> Result<bool> {
             let choice = Choice { gic, image: image.as_deref(), dtb: dtb.as_deref() };
             qemu_arguments(&file, choice)
         }
+        Command::Symbolize { image, hypervisor, log } => explain(&image, hypervisor.as_deref(), log.as_deref()),
     }
 }
 
@@ -185,6 +200,47 @@ fn qemu_arguments(path: &Path, choice: Choice<'_>) -> Result<bool> {
     let arguments = arguments(platform.board, file.machine(platform.board), choice)?;
     println!("{}", arguments.iter().map(|argument| quoted(argument)).collect::<Vec<_>>().join(" "));
     Ok(true)
+}
+
+/// Prints a log with the meaning of its backtraces.
+fn explain(path: &Path, hypervisor: Option<&Path>, log: Option<&Path>) -> Result<bool> {
+    let bundle = std::fs::read(path).map_err(anyhow::Error::from);
+    let bundle = bundle.and_then(|bundle| image::check(&bundle).map(|()| bundle));
+    let bundle = bundle.with_context(|| format!("cannot use the image {}", path.display()))?;
+    let hypervisor = match hypervisor {
+        Some(hypervisor) => hypervisor.to_owned(),
+        None => build_el2_of(&bundle).with_context(|| format!("cannot use the image {}", path.display()))?,
+    };
+    let unusable = || format!("cannot use the EL2 binary {}", hypervisor.display());
+    let elf = std::fs::read(&hypervisor).with_context(unusable)?;
+    if let Some(byte) = image::El2::read(&elf).with_context(unusable)?.differs_from(&bundle) {
+        bail!(
+            "the image {} does not hold the EL2 binary {} (byte {byte:#x} differs): give the one that it was built \
+             with as --hypervisor, or run this from the checkout it was built from",
+            path.display(),
+            hypervisor.display()
+        );
+    }
+    let lines = Lines::read(&elf, el2::checkout()).with_context(unusable)?;
+    let (name, mut log): (String, Box<dyn BufRead>) = match log {
+        Some(log) => {
+            let file = std::fs::File::open(log).with_context(|| format!("cannot read the log {}", log.display()))?;
+            (log.display().to_string(), Box::new(BufReader::new(file)))
+        }
+        None => ("standard input".to_owned(), Box::new(std::io::stdin().lock())),
+    };
+    let count = symbolize::annotate(&mut *log, &mut std::io::stdout().lock(), &lines)?;
+    ensure!(count != 0, "{name} has no line with `{MARK}` and addresses: give the console log of a panic of EL2");
+    Ok(true)
+}
+
+/// Builds the EL2 binary that this checkout has for the board of an image.
+fn build_el2_of(bundle: &[u8]) -> Result<PathBuf> {
+    let board = image::system(bundle)?.board;
+    let platform = board::find(&board).with_context(|| {
+        format!("it is for board '{board}', which this version does not know: give its EL2 binary with --hypervisor")
+    })?;
+    el2::build(platform)
 }
 
 /// The plan, or its mistakes on stderr.

@@ -210,9 +210,14 @@ fn qemu_args_refuses_a_machine_that_cannot_be() {
 
 #[test]
 fn help_teaches_with_an_example() {
-    for arguments in
-        [&["--help"][..], &["check", "--help"], &["build", "--help"], &["map", "--help"], &["qemu-args", "--help"]]
-    {
+    for arguments in [
+        &["--help"][..],
+        &["check", "--help"],
+        &["build", "--help"],
+        &["map", "--help"],
+        &["qemu-args", "--help"],
+        &["symbolize", "--help"],
+    ] {
         let output = bulkhead(Path::new("."), arguments);
         assert!(output.status.success());
         assert!(String::from_utf8(output.stdout).unwrap().contains("bulkhead "), "{arguments:?}");
