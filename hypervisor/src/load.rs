@@ -142,7 +142,10 @@ fn do_block(core: u16, partition: &Partition, bank: &manifest::Bank, block: Pa, 
         // SAFETY: `address` of a run within `here` lies in the window, which is this core's alone.
         let zero = |run: Run| unsafe { cache::zero(address(run.start), run.bytes()) };
         let mut done = here.start;
-        while is_loaded && let Some((n, payload, first)) = next_payload(partition, bank, Run { start: done, ..here }) {
+        while is_loaded
+            && done < here.end
+            && let Some((n, payload, first)) = next_payload(partition, bank, Run { start: done, ..here })
+        {
             let copied = Run { start: first, end: first + payload.size }.within(here);
             let behind = Run { start: first + payload.size, end: first + payload.size + payload.zeroed }.within(here);
             if is_scrubbed {
