@@ -104,19 +104,32 @@ fn read_manifest(board: &Board) -> (&'static System, &'static [u8]) {
     let bundle = memory::map_bundle(bytes);
     let decoded = manifest::decode(&bundle[image.size() as usize..]);
     let system = SYSTEM.call_once(|| decoded.unwrap_or_else(|error| refuse!("{error}")));
-    let mut mistakes = 0;
+    let mut broken = None;
     // Only an image that this version's tool did not build gets here with one: the texts stay on the host.
-    manifest::validate(board, system, &mut |_| mistakes += 1);
-    if mistakes != 0 {
-        refuse!(
-            "the manifest breaks {mistakes} rules, which `bulkhead check` names: build the image with this version"
-        );
+    manifest::validate(board, system, &mut |mistake| broken = Some(mistake.subject()));
+    if let Some(subject) = broken {
+        name_shared_cores(system);
+        refuse!("the manifest breaks a rule about {}: build the image with this version", subject.word());
     }
     if system.bundle_size != bytes {
         refuse!("the image header says {bytes} bytes, the manifest {}: build the image again", system.bundle_size);
     }
     console::configure(system);
     (system, bundle)
+}
+
+/// The worst of the rules, told with both owners; `validate` has found that one is broken.
+fn name_shared_cores(system: &System) {
+    for partition in &system.partitions {
+        for core in &partition.cores {
+            if let Some(first) = system.partitions.iter().find(|other| other.cores.contains(core))
+                && !core::ptr::eq(first, partition)
+            {
+                let (first, second) = (first.name.as_str(), partition.name.as_str());
+                console::emergency(format_args!("bulkhead: error: {core} belongs to '{first}' and '{second}'\r\n"));
+            }
+        }
+    }
 }
 
 /// The bundle and the firmware's tree may lie anywhere: neither may lie in what the system gives away.

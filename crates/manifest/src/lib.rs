@@ -17,7 +17,7 @@ mod validate;
 
 pub use blob::{BlobError, decode, encode};
 pub use board::{Board, CoreStart, Device, GICV2_CORES, Gic, GicV2, GicV3, NamedRegion, PowerOff};
-pub use mistake::{Mend, Mistake, Name, Owner, Problem};
+pub use mistake::{Mend, Mistake, Name, Owner, Problem, Subject};
 pub use pool::pool_size;
 pub use setting::{Milliseconds, Setting};
 pub use system::{

@@ -158,10 +158,73 @@ pub enum Mistake {
     WatchdogCovered { partition: Name },
 }
 
+/// What a rule is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the words themselves, as in the system file")]
+pub enum Subject {
+    Machine,
+    Names,
+    Cores,
+    Devices,
+    Memory,
+    Payloads,
+}
+
+impl Subject {
+    /// The word.
+    pub fn word(self) -> &'static str {
+        ["machine", "names", "cores", "devices", "memory", "payloads"][self as usize]
+    }
+}
+
 impl Mistake {
     /// What is wrong.
     pub fn problem(&self) -> Problem<'_> {
         Problem(self)
+    }
+    /// What the rule is about, in one word: what EL2 says, where the whole texts would take a tenth of its size.
+    pub fn subject(&self) -> Subject {
+        use Mistake as M;
+        use Subject as S;
+        match self {
+            M::WrongBoard { .. }
+            | M::FixedMachine { .. }
+            | M::MachineCores { .. }
+            | M::MachineMemory { .. }
+            | M::BundleSize { .. }
+            | M::PoolSize { .. }
+            | M::NoPartitions => S::Machine,
+            M::NameEmpty { .. } | M::NameCharacters { .. } | M::NameReserved { .. } | M::NameTwice { .. } => S::Names,
+            M::NoCores { .. } | M::CoreAbsent { .. } | M::CoreTwice { .. } | M::TooManyVcpus { .. } => S::Cores,
+            M::DeviceAbsent { .. }
+            | M::DeviceTwice { .. }
+            | M::DevicesShare { .. }
+            | M::DeviceOfHypervisor { .. }
+            | M::DeviceDma { .. }
+            | M::DeviceCovered { .. }
+            | M::DeviceInterrupt { .. } => S::Devices,
+            M::NoMemory { .. }
+            | M::MemoryTooSmall { .. }
+            | M::Unsound { .. }
+            | M::Unaligned { .. }
+            | M::OutsideRam { .. }
+            | M::Overlap { .. }
+            | M::NotCongruent { .. }
+            | M::OutsideMap { .. }
+            | M::NotIdentity { .. }
+            | M::BanksOverlap { .. } => S::Memory,
+            M::NoKernel { .. }
+            | M::NoTree { .. }
+            | M::PayloadTwice { .. }
+            | M::PayloadOutsideBundle { .. }
+            | M::PayloadUnaligned { .. }
+            | M::PayloadOutsideRam { .. }
+            | M::PayloadsOverlap { .. }
+            | M::TreeTooLarge { .. }
+            | M::TreeElsewhere { .. }
+            | M::BadEntry { .. }
+            | M::BadTree { .. } => S::Payloads,
+        }
     }
     /// What to do.
     pub fn mend(&self) -> Mend<'_> {

@@ -4,7 +4,7 @@ use crate::bundle::Bundle;
 use crate::machine::{GicVersion, Machine, Recipe};
 use crate::run::Run;
 use crate::scenario::{Kind, Scenario, When, promise};
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use manifest::PayloadKind;
 
 /// Seconds within which EL2 must have spoken.
@@ -59,7 +59,8 @@ pub const SCENARIOS: &[Scenario] = &[
         "boot_too_many_partitions",
         &[
             promise("B26", "seventeen_partitions_are_refused_at_boot"),
-            promise("B26", "two_partitions_on_one_core_are_refused_at_boot"),
+            promise("B26", "two_partitions_on_one_core_are_refused_with_core_and_both_owners"),
+            promise("B26", "overlapping_ram_is_refused_at_boot"),
         ],
         too_many_partitions,
     ),
@@ -181,10 +182,11 @@ fn too_many_partitions(run: &mut Run) -> Result<()> {
         let crowded = bundle.write(run.directory(), "crowded.img")?;
         expect_complaint(&mut virt().kernel(&crowded).start(run)?, &["manifest"])
     });
-    run.promise("two_partitions_on_one_core_are_refused_at_boot", |run| {
+    run.promise("two_partitions_on_one_core_are_refused_with_core_and_both_owners", |run| {
         let mut bundle = Bundle::read(&image)?;
+        let mut core = None;
         bundle.put_system(|system| {
-            let core = system.partitions.first().and_then(|first| first.cores.first().copied());
+            core = system.partitions.first().and_then(|first| first.cores.first().copied());
             if let (Some(core), Some(other)) = (core, system.partitions.last_mut()) {
                 other.cores.clear();
                 // A vector of 64 that was just emptied has room for one.
@@ -192,7 +194,24 @@ fn too_many_partitions(run: &mut Run) -> Result<()> {
             }
         })?;
         let shared = bundle.write(run.directory(), "shared.img")?;
-        expect_complaint(&mut virt().kernel(&shared).start(run)?, &["manifest breaks 1 rules"])
+        let names: Vec<&str> = bundle.system().partitions.iter().map(|partition| partition.name.as_str()).collect();
+        let [first, .., last] = names.as_slice() else { bail!("the bare system has fewer than two partitions") };
+        let core = core.context("the first partition has no core")?.to_string();
+        let mut machine = virt().kernel(&shared).start(run)?;
+        expect_complaint(&mut machine, &[&core, &format!("'{first}'"), &format!("'{last}'")])?;
+        expect_complaint(&mut machine, &["manifest breaks a rule about cores"])
+    });
+    run.promise("overlapping_ram_is_refused_at_boot", |run| {
+        let mut bundle = Bundle::read(&image)?;
+        bundle.put_system(|system| {
+            let bank = system.partitions.first().and_then(|first| first.banks.first().copied());
+            let other = system.partitions.last_mut().and_then(|last| last.banks.first_mut());
+            if let (Some(bank), Some(other)) = (bank, other) {
+                other.pa = bank.pa;
+            }
+        })?;
+        let shared = bundle.write(run.directory(), "overlap.img")?;
+        expect_complaint(&mut virt().kernel(&shared).start(run)?, &["manifest breaks a rule about memory"])
     });
     Ok(())
 }
