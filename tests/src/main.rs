@@ -12,6 +12,7 @@ mod bundle;
 mod control;
 mod conversation;
 mod counters;
+mod elcount;
 mod machine;
 mod monitor;
 mod probe;

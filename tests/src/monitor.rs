@@ -62,6 +62,11 @@ pub struct Monitor {
 }
 
 impl Monitor {
+    /// Ends QEMU as the machine's power button would not: at once, but in order, so that plugins report.
+    pub fn quit(mut self) -> Result<()> {
+        self.prompt.send("quit\n")
+    }
+
     /// `bytes` of physical memory from `address` on.
     pub fn memory(&mut self, address: u64, bytes: usize, file: &Path) -> Result<Vec<u8>> {
         self.prompt.send(format!("pmemsave {address:#x} {bytes} \"{}\"\n", file.display()))?;

@@ -1,5 +1,6 @@
 //! The table of all scenarios, by theme.
 
+mod beat;
 mod boot_failures;
 mod clone;
 mod console;
@@ -13,6 +14,7 @@ use crate::scenario::Scenario;
 /// Every scenario there is.
 pub fn all() -> impl Iterator<Item = &'static Scenario> {
     let themes = [
+        beat::SCENARIOS,
         boot_failures::SCENARIOS,
         clone::SCENARIOS,
         console::SCENARIOS,

@@ -21,12 +21,29 @@
  * No QEMU header is needed: the few functions used are declared here. Written
  * for plugin API 3 and 4 (seen working with QEMU 10.0.2).
  *
- *   -plugin path/elcount.so[,out=FILE]
+ *   -plugin path/elcount.so[,out=FILE][,stretches=on]
+ *
+ * stretches=on reports something else instead: the *stretches* of EL2 on each core
+ * that runs a guest, from an entry out of the guest to the return to it. Which core
+ * executes is read from TPIDR_EL2 at the start of every block of EL2 (a register
+ * read always means the vCPU that executes, whatever the callback is told), and
+ * which guest was left from VTTBR_EL2 and VMPIDR_EL2 at the entry:
+ *
+ *   STRETCH total vmid 1 vcpu 0 irq 5000 min 41 max 41 sum 205000 sync 83 min ...
+ *
+ * With hints 100+n, a line each with `phase n` for what the phase changed. Not
+ * counted, since no guest waits for EL2 there: a stretch in which the core sleeps
+ * at EL2 (WFI or WFE), and one that starts a vCPU (it writes CNTVOFF_EL2), and so
+ * everything before a core's first guest. With -icount a core that waits for a lock
+ * is counted to the end of its slice, since its holder cannot run meanwhile: take
+ * the longest stretch of cores that share locks without -icount, where this works
+ * too (a thread for each vCPU).
  */
 #include <stdint.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <pthread.h>
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -41,7 +58,7 @@ typedef void (*vcpu_cb)(plugin_id, unsigned);
 typedef void (*vcpu_udata_cb)(unsigned, void *);
 typedef void (*tb_trans_cb)(plugin_id, struct tb *);
 typedef void (*exit_cb)(plugin_id, void *);
-enum { CB_NO_REGS = 0 };
+enum { CB_NO_REGS = 0, CB_R_REGS = 1 };
 
 void qemu_plugin_register_vcpu_init_cb(plugin_id, vcpu_cb);
 void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id, tb_trans_cb);
@@ -67,8 +84,8 @@ struct counts {
 };
 static struct counts live[MAXCPU];
 static struct counts start;
-static struct regh *pstate_reg, *vbar_reg;
-static struct gbytes *scratch;
+static struct regh *pstate_reg, *vbar_reg, *tpidr_reg, *vttbr_reg, *vmpidr_reg;
+static __thread struct gbytes *scratch;
 static FILE *out;
 static int phase = -1, booted;
 
@@ -122,17 +139,155 @@ static void on_enter(unsigned vcpu, void *udata)
 	live[vcpu % MAXCPU].enter[(uintptr_t)udata]++;
 }
 
+static uint64_t reg(struct regh *r);
+
+/* Stretches. */
+
+struct extent { uint64_t n, min, max, sum; };
+struct core {
+	uint64_t tpidr;
+	/* The open stretch: instructions so far, the kind of its entry, whose vCPU was left. */
+	uint64_t insn;
+	int open, kind;
+	unsigned guest;
+};
+struct guest {
+	uint64_t vttbr, vmpidr;
+	struct extent total[NKIND], phase[NKIND];
+};
+static struct core cores[MAXCPU];
+static struct guest guests[MAXCPU];
+static unsigned ncores, nguests;
+static pthread_mutex_t tables = PTHREAD_MUTEX_INITIALIZER;
+/* Of this thread: with -icount one runs all vCPUs, otherwise each has its own. */
+static __thread struct core *here = cores;
+static int wants_stretches;
+
+static unsigned guest_left(void)
+{
+	uint64_t vttbr = reg(vttbr_reg), vmpidr = reg(vmpidr_reg);
+	unsigned i = 0;
+	pthread_mutex_lock(&tables);
+	while (i < nguests && (guests[i].vttbr != vttbr || guests[i].vmpidr != vmpidr))
+		i++;
+	if (i == nguests && nguests < MAXCPU) {
+		guests[nguests].vttbr = vttbr;
+		guests[nguests++].vmpidr = vmpidr;
+	}
+	pthread_mutex_unlock(&tables);
+	return i % MAXCPU;
+}
+
+/* A block of EL2 begins: from here to its end this core executes. */
+static void on_el2_block(unsigned vcpu, void *udata)
+{
+	uint64_t tpidr = reg(tpidr_reg);
+	int kind = (int)(intptr_t)udata;
+	(void)vcpu;
+	if (here->tpidr != tpidr) {
+		unsigned i = 0;
+		pthread_mutex_lock(&tables);
+		while (i < ncores && cores[i].tpidr != tpidr)
+			i++;
+		if (i == ncores && ncores < MAXCPU)
+			cores[ncores++].tpidr = tpidr;
+		here = &cores[i % MAXCPU];
+		pthread_mutex_unlock(&tables);
+	}
+	if (kind >= 0) {
+		here->open = 1;
+		here->kind = kind;
+		here->insn = 0;
+		here->guest = guest_left();
+	}
+}
+
+static void on_el2_insn(unsigned vcpu, void *udata)
+{
+	(void)vcpu;
+	(void)udata;
+	here->insn++;
+}
+
+static void on_el2_idle(unsigned vcpu, void *udata)
+{
+	(void)vcpu;
+	(void)udata;
+	here->open = 0;
+}
+
+static void extend(struct extent *e, uint64_t insn)
+{
+	if (!e->n || insn < e->min)
+		e->min = insn;
+	if (insn > e->max)
+		e->max = insn;
+	e->n++;
+	e->sum += insn;
+}
+
+/* Called for ERET after it was counted. */
+static void on_el2_eret(unsigned vcpu, void *udata)
+{
+	(void)vcpu;
+	(void)udata;
+	if (here->open) {
+		extend(&guests[here->guest].total[here->kind], here->insn);
+		extend(&guests[here->guest].phase[here->kind], here->insn);
+	}
+	here->open = 0;
+}
+
+static void report_stretches(const char *what, int n)
+{
+	static const char *const names[NKIND] = { "sync", "irq", "other" };
+	for (unsigned i = 0; i < nguests; i++) {
+		struct extent *e = n < 0 ? guests[i].total : guests[i].phase;
+		fprintf(out, "STRETCH %s", what);
+		if (n >= 0)
+			fprintf(out, " %d", n);
+		fprintf(out, " vmid %u vcpu %u", (unsigned)(guests[i].vttbr >> 48), (unsigned)(guests[i].vmpidr & 0xff));
+		for (int k = 0; k < NKIND; k++)
+			fprintf(out, " %s %lu min %lu max %lu sum %lu", names[k], e[k].n, e[k].min, e[k].max, e[k].sum);
+		fprintf(out, "\n");
+	}
+	fflush(out);
+}
+
+static void translate_stretches(struct tb *tb, unsigned el)
+{
+	size_t n = qemu_plugin_tb_n_insns(tb);
+	if (el == 2) {
+		uint64_t off = qemu_plugin_tb_vaddr(tb) - reg(vbar_reg);
+		int kind = off < 0x400 || off >= 0x600 || (off & 0x7f) ? -1 : off == 0x400 ? SYNC : off == 0x480 ? IRQ : OTHER;
+		qemu_plugin_register_vcpu_tb_exec_cb(tb, on_el2_block, CB_R_REGS, (void *)(intptr_t)kind);
+	}
+	for (size_t i = 0; el == 2 && i < n; i++) {
+		struct insn *in = qemu_plugin_tb_get_insn(tb, i);
+		uint32_t op = 0;
+		qemu_plugin_insn_data(in, &op, 4);
+		qemu_plugin_register_vcpu_insn_exec_cb(in, on_el2_insn, CB_NO_REGS, NULL);
+		if (op == 0xd69f03e0)                              /* eret */
+			qemu_plugin_register_vcpu_insn_exec_cb(in, on_el2_eret, CB_NO_REGS, NULL);
+		else if (op == 0xd503207f || op == 0xd503205f ||   /* wfi, wfe */
+			 (op & 0xffffffe0) == 0xd51ce060)          /* msr cntvoff_el2 */
+			qemu_plugin_register_vcpu_insn_exec_cb(in, on_el2_idle, CB_NO_REGS, NULL);
+	}
+}
+
 static void on_mark(unsigned vcpu, void *udata)
 {
 	int n = (int)(intptr_t)udata;
 	(void)vcpu;
 	if (n == 27) {
 		if (phase >= 0)
-			report("phase", phase);
+			(wants_stretches ? report_stretches : report)("phase", phase);
 		phase = -1;
 	} else {
 		phase = n;
 		start = total();
+		for (unsigned i = 0; i < nguests; i++)
+			memset(guests[i].phase, 0, sizeof(guests[i].phase));
 	}
 }
 
@@ -142,6 +297,8 @@ static uint64_t reg(struct regh *r)
 	int n;
 	if (!r)
 		return 0;
+	if (!scratch)
+		scratch = g_byte_array_new();
 	g_byte_array_set_size(scratch, 0);
 	n = qemu_plugin_read_register(r, scratch);
 	if (n > 0)
@@ -155,7 +312,9 @@ static void on_translate(plugin_id id, struct tb *tb)
 	unsigned el = (unsigned)(reg(pstate_reg) >> 2) & 3;
 	(void)id;
 
-	if (el == 2) {
+	if (wants_stretches) {
+		translate_stretches(tb, el);
+	} else if (el == 2) {
 		uint64_t off = qemu_plugin_tb_vaddr(tb) - reg(vbar_reg);
 		if (off >= 0x400 && off < 0x600 && !(off & 0x7f))
 			qemu_plugin_register_vcpu_tb_exec_cb(tb, on_enter, CB_NO_REGS,
@@ -166,7 +325,8 @@ static void on_translate(plugin_id id, struct tb *tb)
 	for (size_t i = 0; i < n; i++) {
 		struct insn *in = qemu_plugin_tb_get_insn(tb, i);
 		uint32_t op = 0;
-		qemu_plugin_register_vcpu_insn_exec_cb(in, on_insn, CB_NO_REGS, (void *)(uintptr_t)el);
+		if (!wants_stretches)
+			qemu_plugin_register_vcpu_insn_exec_cb(in, on_insn, CB_NO_REGS, (void *)(uintptr_t)el);
 		qemu_plugin_insn_data(in, &op, 4);
 		if (el == 1 && (op & 0xfffff01f) == 0xd503201f && ((op >> 5) & 0x7f) >= 100)
 			qemu_plugin_register_vcpu_insn_exec_cb(in, on_mark, CB_NO_REGS,
@@ -187,7 +347,15 @@ static void on_vcpu(plugin_id id, unsigned vcpu)
 			pstate_reg = d[i].handle;
 		if (!strcmp(d[i].name, "VBAR_EL2"))
 			vbar_reg = d[i].handle;
+		if (!strcmp(d[i].name, "TPIDR_EL2"))
+			tpidr_reg = d[i].handle;
+		if (!strcmp(d[i].name, "VTTBR_EL2"))
+			vttbr_reg = d[i].handle;
+		if (!strcmp(d[i].name, "VMPIDR_EL2"))
+			vmpidr_reg = d[i].handle;
 	}
+	if (wants_stretches && !(tpidr_reg && vttbr_reg && vmpidr_reg))
+		fprintf(out, "STRETCH note: no TPIDR_EL2, VTTBR_EL2 or VMPIDR_EL2 register\n");
 	if (!pstate_reg || !vbar_reg)
 		fprintf(out, "ELCOUNT note:%s%s\n", pstate_reg ? "" : " no cpsr register",
 			vbar_reg ? "" : " no VBAR_EL2 register (virtualization off?)");
@@ -198,7 +366,7 @@ static void on_exit_(plugin_id id, void *u)
 	(void)id;
 	(void)u;
 	memset(&start, 0, sizeof(start));
-	report("total", -1);
+	(wants_stretches ? report_stretches : report)("total", -1);
 }
 
 EXPORT int qemu_plugin_install(plugin_id id, const void *info, int argc, char **argv);
@@ -206,13 +374,15 @@ EXPORT int qemu_plugin_install(plugin_id id, const void *info, int argc, char **
 {
 	(void)info;
 	out = stderr;
-	for (int i = 0; i < argc; i++)
+	for (int i = 0; i < argc; i++) {
 		if (!strncmp(argv[i], "out=", 4)) {
 			out = fopen(argv[i] + 4, "w");
 			if (!out)
 				return -1;
 		}
-	scratch = g_byte_array_new();
+		if (!strcmp(argv[i], "stretches=on"))
+			wants_stretches = 1;
+	}
 	qemu_plugin_register_vcpu_init_cb(id, on_vcpu);
 	qemu_plugin_register_vcpu_tb_trans_cb(id, on_translate);
 	qemu_plugin_register_atexit_cb(id, on_exit_, NULL);

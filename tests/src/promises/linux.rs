@@ -15,7 +15,7 @@ use std::process::Command;
 /// Seconds from reset to a shell on a busy host.
 pub const BOOT: u64 = 120;
 /// Seconds for a short command.
-const SHORT: u64 = 20;
+pub const SHORT: u64 = 20;
 /// Seconds of load that must leave no trace in the kernel's log.
 const LOAD: u64 = 30;
 /// What a kernel says when time, interrupts or a CPU failed it.
@@ -155,10 +155,11 @@ const LOADS: &[&str] = &[
     "while :; do sleep 0.01; done",
     "while :; do dd if=/dev/urandom of=/tmp/load bs=1M count=16; md5sum /tmp/load; done",
 ];
-const SPIN: &str = "while :; do :; done";
+/// A CPU that never rests.
+pub const SPIN: &str = "while :; do :; done";
 
 /// Starts shell loops in the background; `stop_loads` ends them.
-fn start_loads(shell: &mut Shell, loops: &[&str]) -> Result<()> {
+pub fn start_loads(shell: &mut Shell, loops: &[&str]) -> Result<()> {
     for one in loops {
         // A subshell forgets the job: no word about it later.
         shell.run(&format!("(sh -c '{one}' >/dev/null 2>&1 & echo $! >>/tmp/loads)"), SHORT)?;

@@ -1,0 +1,96 @@
+//! The QEMU plugin `tools/elcount`: counts executed instructions, without the guest's clock.
+//!
+//! A *stretch* is what one core executes at EL2 from an entry out of a guest to the return to it. The plugin leaves out
+//! stretches in which the core sleeps or starts a vCPU: no guest waits for EL2 there.
+
+use crate::project::{self, Project};
+use anyhow::{Context, Result, ensure};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Builds the plugin; the option for QEMU's `-plugin` that makes it write to `out`.
+pub fn option(project: &Project, out: &Path) -> Result<String> {
+    project::run(
+        Command::new("make").arg("-C").arg(project.root().join("tools/elcount")).arg("O=../../build/elcount"),
+    )?;
+    let plugin: PathBuf = project.root().join("build/elcount/elcount.so");
+    // QEMU splits the option at commas and knows no way to escape one here.
+    let has_comma = |path: &Path| path.to_string_lossy().contains(',');
+    ensure!(!has_comma(&plugin), "QEMU cannot load a plugin from a path with a comma: {}", plugin.display());
+    ensure!(!has_comma(out), "QEMU's plugin cannot write to a path with a comma: {}", out.display());
+    Ok(format!("{},out={}", plugin.display(), out.display()))
+}
+
+/// Stretches of one kind on one core: how many, and their instructions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// How many.
+    pub count: u64,
+    /// The shortest.
+    pub min: u64,
+    /// The longest.
+    pub max: u64,
+    /// All of them.
+    pub sum: u64,
+}
+
+/// One line of the plugin: the stretches of EL2 on the core of one vCPU, in one phase of the bench guest or in all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretches {
+    /// The bench guest's phase; all of the run if none.
+    pub phase: Option<u64>,
+    /// The partition's VMID: 1 is the first partition.
+    pub vmid: u64,
+    /// The vCPU.
+    pub vcpu: u64,
+    /// Entered by a synchronous exception.
+    pub synchronous: Extent,
+    /// Entered by an interrupt.
+    pub interrupt: Extent,
+}
+
+impl Stretches {
+    fn parse(line: &str) -> Option<Self> {
+        let rest = line.strip_prefix("STRETCH ")?;
+        // Over all there is no number: `total` instead of `phase N`.
+        let (phase, rest) = match rest.strip_prefix("phase ") {
+            Some(rest) => rest.split_once(' ').map(|(phase, rest)| Some((Some(phase.parse().ok()?), rest)))??,
+            None => (None, rest.strip_prefix("total ")?),
+        };
+        let mut words = rest.split_whitespace();
+        let mut field = |name| (words.next()? == name).then(|| words.next()?.parse::<u64>().ok())?;
+        let (vmid, vcpu) = (field("vmid")?, field("vcpu")?);
+        let mut extent =
+            |name| Some(Extent { count: field(name)?, min: field("min")?, max: field("max")?, sum: field("sum")? });
+        let (synchronous, interrupt, _) = (extent("sync")?, extent("irq")?, extent("other")?);
+        Some(Self { phase, vmid, vcpu, synchronous, interrupt })
+    }
+
+    /// All that the plugin wrote to `file`.
+    pub fn read(file: &Path) -> Result<Vec<Self>> {
+        let text = std::fs::read_to_string(file).with_context(|| format!("the plugin wrote no {}", file.display()))?;
+        text.lines().map(|line| Self::parse(line).with_context(|| format!("the plugin wrote {line:?}"))).collect()
+    }
+
+    /// The longest of any kind, in instructions.
+    pub fn longest(&self) -> u64 {
+        self.synchronous.max.max(self.interrupt.max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KINDS: &str = "sync 0 min 0 max 0 sum 0 irq 1000 min 41 max 43 sum 41002 other 0 min 0 max 0 sum 0";
+
+    #[test]
+    fn lines_of_a_phase_and_of_all_are_read() {
+        let phase = Stretches::parse(&format!("STRETCH phase 4 vmid 2 vcpu 1 {KINDS}")).unwrap();
+        assert_eq!((phase.phase, phase.vmid, phase.vcpu, phase.longest()), (Some(4), 2, 1, 43));
+        assert_eq!(phase.interrupt, Extent { count: 1000, min: 41, max: 43, sum: 41_002 });
+        let total = Stretches::parse(&format!("STRETCH total vmid 2 vcpu 1 {KINDS}")).unwrap();
+        assert_eq!(total, Stretches { phase: None, ..phase });
+        assert_eq!(Stretches::parse("STRETCH note: no TPIDR_EL2"), None);
+    }
+}
