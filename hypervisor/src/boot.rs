@@ -126,7 +126,7 @@ fn name_shared_cores(system: &System) {
                 && !core::ptr::eq(first, partition)
             {
                 let (first, second) = (first.name.as_str(), partition.name.as_str());
-                console::emergency(format_args!("bulkhead: error: {core} belongs to '{first}' and '{second}'\r\n"));
+                uart::emergency(format_args!("bulkhead: error: {core} belongs to '{first}' and '{second}'\r\n"));
             }
         }
     }

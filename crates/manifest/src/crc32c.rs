@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn pieces_in_any_order_give_the_whole() {
-        let all: Vec<u8> = (0..10_000u32).map(|n| (n * 31 >> 3) as u8).collect();
+        let all: Vec<u8> = (0..10_000u32).map(|n| ((n * 31) >> 3) as u8).collect();
         let cuts = [0, 1, 700, 701, 4096, 9999, 10_000];
         let mut whole = 0;
         for ends in cuts.windows(2).rev() {

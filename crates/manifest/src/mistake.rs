@@ -168,12 +168,13 @@ pub enum Subject {
     Devices,
     Memory,
     Payloads,
+    Life,
 }
 
 impl Subject {
     /// The word.
     pub fn word(self) -> &'static str {
-        ["machine", "names", "cores", "devices", "memory", "payloads"][self as usize]
+        ["machine", "names", "cores", "devices", "memory", "payloads", "life"][self as usize]
     }
 }
 
@@ -224,6 +225,7 @@ impl Mistake {
             | M::TreeElsewhere { .. }
             | M::BadEntry { .. }
             | M::BadTree { .. } => S::Payloads,
+            M::SettingRange { .. } | M::WatchdogCovered { .. } => S::Life,
         }
     }
     /// What to do.
