@@ -35,7 +35,7 @@ extern "C" fn own_exception_rust(frame: &GuestFrame, kind: u64) -> ! {
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     let place = info.location().map(|location| (location.file(), location.line()));
-    end(format_args!("{}", info.message()), place, Backtrace { pc: [0, 0], stack: guest::stack_pointer() })
+    end(format_args!("{}", info.message()), place, Backtrace { pc: [panic as *const () as u64, 0], stack: guest::stack_pointer() })
 }
 
 fn end(what: fmt::Arguments<'_>, place: Option<(&str, u32)>, backtrace: Backtrace) -> ! {
@@ -69,7 +69,7 @@ fn end(what: fmt::Arguments<'_>, place: Option<(&str, u32)>, backtrace: Backtrac
 /// which would cost 3 KiB and a few instructions of each exit. Words left over from calls that are over may be among
 /// them; `bulkhead symbolize` marks what the code does not bear out.
 struct Backtrace {
-    /// PC and LR of an exception; 0: none.
+    /// PC, and LR of an exception; 0: none. The PC is the one address that no call precedes.
     pc: [u64; 2],
     stack: u64,
 }
