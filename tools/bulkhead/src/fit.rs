@@ -1,7 +1,8 @@
 //! Where kernel, initrd and device tree lie in a guest's RAM.
 //!
 //! As QEMU's loader does it (hw/arm/boot.c), for images made for its `virt` machine; but device tree and initrd lie
-//! near the top, the tree highest, since raw binaries use memory behind themselves that no header tells of.
+//! near the top, the tree highest, since raw binaries use memory behind themselves that no header tells of. An ELF file
+//! that leaves the start of RAM free finds the tree there: QEMU puts it there for it, and passes no address.
 
 use crate::kernel::Kernel;
 use addr::{Address, BLOCK_1G, BLOCK_2M, Ipa, PAGE_SIZE, Region, align_up, is_aligned};
@@ -10,6 +11,9 @@ use addr::{Address, BLOCK_1G, BLOCK_2M, Ipa, PAGE_SIZE, Region, align_up, is_ali
 const RAW_OFFSET: u64 = 0x8_0000;
 /// An `Image` that wants to start in the first page of RAM is put 2 MiB higher, as on QEMU, whose boot stub is there.
 const LOW_TEXT_OFFSET: u64 = 4096;
+
+/// What QEMU's device tree takes: it goes to the start of RAM if an ELF file leaves that much.
+const QEMU_TREE: u64 = 1 << 20;
 
 /// Offsets that the user pinned.
 #[derive(Clone, Copy, Debug, Default)]
@@ -61,6 +65,9 @@ pub fn fit(ram: Region<Ipa>, kernel: &Kernel, initrd: u64, tree: u64, pins: Pins
                 let region = Region::new(Ipa::new(segment.address), size).filter(|region| ram.covers(region));
                 taken.push(region.ok_or(Misfit::Segment(segment.address, size))?);
             }
+            let lowest = taken.iter().filter_map(|region| region.start().offset_from(ram.start())).min();
+            let start = lowest.filter(|offset| *offset >= QEMU_TREE.max(tree)).map(|_| 0);
+            let pins = Pins { device_tree: pins.device_tree.or(start), ..pins };
             with_kernel(ram, &taken, Ipa::new(*entry), None, initrd, tree, pins)
         }
         Kernel::Image { text_offset, image_size, .. } => {
@@ -212,9 +219,24 @@ mod tests {
     }
 
     #[test]
-    fn an_elf_at_the_top_of_ram_leaves_the_tree_below() {
-        let fit = fit(ram(8 * M), &elf(RAM + 7 * M, M - 16), 0, 3000, Pins::default()).unwrap();
-        assert_eq!(fit.device_tree, Ipa::new(RAM + 7 * M - 4096));
+    fn an_elf_that_leaves_the_start_of_ram_has_the_tree_there() {
+        let at = |address| fit(ram(8 * M), &elf(address, 0), 0, 3000, Pins::default()).unwrap().device_tree;
+        assert_eq!(at(RAM + M), Ipa::new(RAM));
+        assert_eq!(at(RAM + M - 8), Ipa::new(RAM + 8 * M - 4096), "QEMU's tree would not fit: it has none");
+        let pins = Pins { device_tree: Some(0x1000), ..Pins::default() };
+        assert_eq!(fit(ram(8 * M), &elf(RAM + M, 0), 0, 3000, pins).unwrap().device_tree, Ipa::new(RAM + 0x1000));
+    }
+
+    #[test]
+    fn an_elf_at_the_top_of_ram_leaves_tree_and_initrd_below() {
+        let fit = fit(ram(8 * M), &elf(RAM + 7 * M, M - 16), M, 3000, Pins::default()).unwrap();
+        assert_eq!((fit.device_tree, fit.initrd), (Ipa::new(RAM), Some(Ipa::new(RAM + 6 * M))));
+    }
+
+    #[test]
+    fn an_elf_that_ends_at_the_top_of_ram_leaves_the_tree_below() {
+        let fit = fit(ram(8 * M), &elf(RAM + 0x8_0000, 7 * M + 0x8_0000 - 16), 0, 3000, Pins::default()).unwrap();
+        assert_eq!(fit.device_tree, Ipa::new(RAM + 0x8_0000 - 4096));
     }
 
     #[test]
