@@ -37,6 +37,11 @@ impl Encoding {
     pub const fn op2(self) -> u32 {
         self.0 >> 17 & 7
     }
+    /// Whether the register is IMPLEMENTATION DEFINED (Arm ARM, "Reserved encodings for IMPLEMENTATION DEFINED
+    /// registers"): CPUECTLR_EL1 and its like.
+    pub const fn is_implementation_defined(self) -> bool {
+        self.op0() == 3 && (self.crn() == 11 || self.crn() == 15)
+    }
 }
 
 impl fmt::Display for Encoding {
@@ -92,6 +97,18 @@ mod tests {
         let read = SystemRegister::new(0x003a_3076 | 31 << 5 | 1);
         assert_eq!((read.encoding(), read.register(), read.is_read()), (ICC_SGI1R_EL1, 31, true));
         assert_eq!(write.to_string(), "MSR S3_0_C12_C11_5");
+    }
+
+    #[test]
+    fn implementation_defined_registers_are_told_from_others() {
+        // CPUECTLR_EL1 of a Cortex-A72 and of a Cortex-A76, L2CTLR_EL1.
+        for (op1, crn, crm, op2) in [(1, 15, 2, 1), (0, 15, 1, 4), (1, 11, 0, 2)] {
+            assert!(Encoding::new(3, op1, crn, crm, op2).is_implementation_defined());
+        }
+        // ICC_SGI1R_EL1, CNTV_CTL_EL0, ACTLR_EL1, and a system instruction.
+        for (op0, op1, crn, crm, op2) in [(3, 0, 12, 11, 5), (3, 3, 14, 3, 1), (3, 0, 1, 0, 1), (1, 0, 15, 0, 0)] {
+            assert!(!Encoding::new(op0, op1, crn, crm, op2).is_implementation_defined());
+        }
     }
 
     #[test]

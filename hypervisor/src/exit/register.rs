@@ -1,5 +1,5 @@
-//! Trapped system registers: SGI generation on GICv3, and ID registers on cores with something to hide. All others
-//! are undefined for the guest.
+//! Trapped system registers: SGI generation on GICv3, ID registers on cores with something to hide, and what is
+//! IMPLEMENTATION DEFINED, which reads as zero and ignores writes. All others are undefined for the guest.
 
 use super::Verdict;
 use crate::arch::el1;
@@ -7,6 +7,8 @@ use crate::arch::guest::GuestFrame;
 use crate::core_local::{Assignment, Core};
 use crate::gic::{self, Gic, V3};
 use crate::interrupt;
+use aarch64_cpu::registers::SPSR_EL2;
+use tock_registers::interfaces::Readable;
 use trap::{Encoding, Injection, SystemRegister};
 use vgic::Version;
 
@@ -33,6 +35,11 @@ fn send<G: Gic>(core: &'static Core, value: u64) {
     }
 }
 
+/// Whether the guest's user space did it.
+fn is_el0() -> bool {
+    SPSR_EL2.get() & 0xf == 0
+}
+
 #[inline(never)]
 fn rare(core: &'static Core, frame: &mut GuestFrame, access: SystemRegister, register: u8) -> Verdict {
     let encoding = access.encoding();
@@ -41,8 +48,12 @@ fn rare(core: &'static Core, frame: &mut GuestFrame, access: SystemRegister, reg
         // One security state: group 0 SGIs are the guest's too; ASGI1R names a state that the guest has not.
         (ICC_SGI0R, false) if is_v3 => send::<V3>(core, frame.register(register)),
         (ICC_ASGI1R, false) if is_v3 => {}
-        (ACTLR, true) => frame.set_register(register, 0),
-        (ACTLR, false) => {}
+        // What a core has of its own: start code sets bits such as CPUECTLR_EL1.SMPEN, which are the firmware's here.
+        (own, is_read) if own == ACTLR || own.is_implementation_defined() && !is_el0() => {
+            if is_read {
+                frame.set_register(register, 0);
+            }
+        }
         (id, true) if (id.op0(), id.op1(), id.crn()) == (3, 0, 0) && (1..8).contains(&id.crm()) => {
             frame.set_register(register, el1::id_register(id.crm() as u8, id.op2() as u8));
         }

@@ -36,6 +36,7 @@ pub const SCENARIOS: &[Scenario] = &[
             promise("P07", "both_timers_interrupt_once_and_never_early"),
             promise("P08", "psci_answers_as_specified_by_hvc_and_smc"),
             promise("P09", "first_vcpu_starts_with_clean_registers"),
+            promise("P09", "implementation_defined_registers_read_as_zero_and_ignore_writes"),
             promise("P09", "set_way_maintenance_leaves_memory_alone"),
             promise("P10", "pl011_takes_accesses_of_every_size"),
             promise("B36", "breakpoint_hits_and_cycle_counter_counts_in_a_bare_metal_guest"),
@@ -93,6 +94,14 @@ fn isolation(run: &mut Run) -> Result<()> {
         // x0 is the device tree; everything else is 0 (arm64 boot protocol and rule 19 of no leftovers).
         let others: Vec<&str> = dirty.split_whitespace().filter(|word| !word.starts_with("x0=")).collect();
         ensure!(others.is_empty(), "not 0 at entry: {}", others.join(" "));
+        Ok(())
+    });
+    run.promise("implementation_defined_registers_read_as_zero_and_ignore_writes", |_| {
+        for name in ["CPUECTLR", "L2CTLR"] {
+            HOSTILE.ok(console, &format!("sysregw 0x40 {name}"))?;
+            let value = HOSTILE.value(console, &format!("sysreg {name}"))?;
+            ensure!(value == 0, "{name} is {value:#x}");
+        }
         Ok(())
     });
     run.promise("set_way_maintenance_leaves_memory_alone", |_| HOSTILE.ok(console, "setway").map(drop));
