@@ -180,18 +180,21 @@ fn assignment(system: &System, n: CoreId) -> Option<Assignment> {
     })
 }
 
-/// Starts every core that a partition owns, one after the other. Returns the boot core.
+/// Starts every core that a partition owns and one that none owns, one after the other. Returns the boot core.
 fn start_cores(board: &'static Board, system: &'static System, tree: &DeviceTree) -> &'static Core {
     let own = MPIDR_EL1.get() & AFFINITY;
     let mut boot_core = None;
+    let mut has_free = false;
     let mut others = heapless::Vec::<(&'static Core, Option<Pa>), { abi::MAX_CORES }>::new();
     for n in 0..system.machine.cores {
         let id = CoreId::new(n);
         let Some((mpidr, release)) = tree.core(n) else { refuse!("the firmware's tree does not describe {id}") };
         let assignment = assignment(system, id);
-        if assignment.is_none() && mpidr != own {
+        // Of those that nobody owns, the first becomes the console core.
+        if assignment.is_none() && has_free && mpidr != own {
             continue;
         }
+        has_free |= assignment.is_none();
         let core = &*memory::place(Core::new(id, mpidr, memory::make_stack(n), assignment));
         core_local::register(core);
         if mpidr == own {

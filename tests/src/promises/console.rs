@@ -53,6 +53,14 @@ pub const SCENARIOS: &[Scenario] = &[
         body: two_hello,
     },
     Scenario {
+        name: "free_core",
+        kinds: &[Kind::V3, Kind::V2],
+        when: When::Always,
+        seconds: 60,
+        promises: &[promise("P03", "console_work_stays_off_owned_cores_where_one_is_free")],
+        body: free_core,
+    },
+    Scenario {
         name: "u_boot",
         kinds: &[Kind::V3, Kind::V2],
         when: When::Always,
@@ -269,6 +277,27 @@ fn two_hello(run: &mut Run) -> Result<()> {
         console.expect("'bob' stopped", SHORT)?;
         console.expect("powers off", SHORT)?;
         machine.expect_power_off(SHORT)
+    });
+    Ok(())
+}
+
+/// The boot core belongs to the guest, the others to nobody.
+fn free_core(run: &mut Run) -> Result<()> {
+    run.promise("console_work_stays_off_owned_cores_where_one_is_free", |run| {
+        let kernel = run.project.built("build/guests/hello.elf")?;
+        let system = run.directory().join("free-core.toml");
+        let text = format!(
+            "board = \"qemu-virt\"\nconsole = \"tagged\"\n\
+            [[partition]]\nname = \"hello\"\ncores = [0]\nmemory = \"8M\"\nkernel = {kernel:?}\n"
+        );
+        std::fs::write(&system, text)?;
+        let image = run.project.image_of(&format!("free-core-{}", run.kind), &system)?;
+        let console = &mut Recipe::virt(gic(run.kind)).kernel(&image).start(run)?.console;
+        console.expect("hello| hello> ", SHORT)?;
+        let counters = Counters::ask(console, "hello/v0")?;
+        let own = counters.of("own")?;
+        ensure!(own == 0, "the guest's core took {own} of EL2's own interrupts");
+        Ok(())
     });
     Ok(())
 }
