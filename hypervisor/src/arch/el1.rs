@@ -105,7 +105,8 @@ id_registers! {
     6, 2, "ID_AA64ISAR2_EL1", hide fields(&[16, 32, 36]);
     // FGT and ECV offsets are EL2's.
     7, 0, "ID_AA64MMFR0_EL1", hide fields(&[56]);
-    // HCX. VH and LO stay: no guest at EL1 can use them, and every core since Armv8.1 would trap for them.
+    // HCX. VH and LO stay: no guest at EL1 can use them, and every core since Armv8.1 would trap for them. The registers
+    // of LO read as zero.
     7, 1, "ID_AA64MMFR1_EL1", hide fields(&[40]);
     // NV.
     7, 2, "ID_AA64MMFR2_EL1", hide fields(&[24]);

@@ -35,9 +35,13 @@ fn send<G: Gic>(core: &'static Core, value: u64) {
     }
 }
 
-/// Whether the guest's user space did it.
-fn is_el0() -> bool {
-    SPSR_EL2.get() & 0xf == 0
+/// Whether a register reads as zero and ignores writes: ACTLR_EL1; at EL1 what a core has of its own, since start code
+/// sets bits such as CPUECTLR_EL1.SMPEN, which are the firmware's here; and LORegions, which ID_AA64MMFR1_EL1 shows:
+/// LORID_EL1 = 0 says that there are none.
+fn is_vain(register: Encoding) -> bool {
+    let is_lo = (register.op0(), register.op1(), register.crn(), register.crm()) == (3, 0, 10, 4);
+    let is_el0 = SPSR_EL2.get() & 0xf == 0;
+    register == ACTLR || (is_lo || register.is_implementation_defined()) && !is_el0
 }
 
 #[inline(never)]
@@ -48,8 +52,7 @@ fn rare(core: &'static Core, frame: &mut GuestFrame, access: SystemRegister, reg
         // One security state: group 0 SGIs are the guest's too; ASGI1R names a state that the guest has not.
         (ICC_SGI0R, false) if is_v3 => send::<V3>(core, frame.register(register)),
         (ICC_ASGI1R, false) if is_v3 => {}
-        // What a core has of its own: start code sets bits such as CPUECTLR_EL1.SMPEN, which are the firmware's here.
-        (own, is_read) if own == ACTLR || own.is_implementation_defined() && !is_el0() => {
+        (vain, is_read) if is_vain(vain) => {
             if is_read {
                 frame.set_register(register, 0);
             }

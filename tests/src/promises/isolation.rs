@@ -58,6 +58,7 @@ pub const SCENARIOS: &[Scenario] = &[
         seconds: 60,
         promises: &[
             promise("P09", "sve_sme_mte_ras_and_nested_virtualisation_are_hidden_on_cpu_max"),
+            promise("P09", "limited_ordering_regions_are_none_on_cpu_max"),
             promise("P09", "no_id_register_read_traps_on_a72"),
         ],
         body: cpu_view,
@@ -362,6 +363,14 @@ fn cpu_view(run: &mut Run) -> Result<()> {
             let value = HOSTILE.value(&mut machine.console, &format!("sysreg {register}"))?;
             ensure!(value >> bit & 0xf == 0, "{register} = {value:#x} shows {what}");
         }
+        Ok(())
+    });
+    run.promise("limited_ordering_regions_are_none_on_cpu_max", |run| {
+        let recipe = Recipe::virt_with(gic(run.kind), "max", ",virtualization=on").kernel(&image);
+        let mut machine = recipe.start(run)?;
+        HOSTILE.ready(&mut machine.console)?;
+        let lorid = HOSTILE.value(&mut machine.console, "sysreg 3 0 10 4 7")?;
+        ensure!(lorid == 0, "LORID_EL1 is {lorid:#x}");
         Ok(())
     });
     run.promise("no_id_register_read_traps_on_a72", |run| {
