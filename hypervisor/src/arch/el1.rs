@@ -293,8 +293,8 @@ fn reset_pmu() {
         "pmselr_el0" = 0;
         "pmccfiltr_el0" = 0;
         "pmccntr_el0" = 0;
-        // P and C: event and cycle counters to 0; E clear.
-        "pmcr_el0" = 0x46;
+        // P and C: event and cycle counters to 0; E clear, and LC as on QEMU: the cycle counter overflows at 32 bits.
+        "pmcr_el0" = 6;
     }
     for counter in 0..(pmcr() >> 11) & 0x1f {
         set! { "pmselr_el0" = counter; }

@@ -95,6 +95,9 @@ fn isolation(run: &mut Run) -> Result<()> {
         // x0 is the device tree; everything else is 0 (arm64 boot protocol and rule 19 of no leftovers).
         let others: Vec<&str> = dirty.split_whitespace().filter(|word| !word.starts_with("x0=")).collect();
         ensure!(others.is_empty(), "not 0 at entry: {}", others.join(" "));
+        // IMP, IDCODE and N are the core's.
+        let pmcr = HOSTILE.value(console, "sysreg PMCR")?;
+        ensure!(pmcr & 0x7ff == 0, "PMCR_EL0 is {pmcr:#x} at entry");
         Ok(())
     });
     run.promise("implementation_defined_registers_read_as_zero_and_ignore_writes", |_| {
