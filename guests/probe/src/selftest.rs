@@ -65,7 +65,8 @@ fn fires_once(timer: Timer) -> Result<u64, Refusal> {
         let now = timer.count();
         check(now >= start, "the counter went backwards")?;
         if interrupts::count(timer.intid()) != before {
-            break now;
+            // Read again: the interrupt may have come behind `now`.
+            break timer.count();
         }
         if now > end {
             timer.stop();
