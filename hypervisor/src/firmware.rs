@@ -66,6 +66,7 @@ pub struct DeviceTree {
     memory: Vec<Region<Pa>, MAX_RAM>,
     cpus: Vec<Cpu, { abi::MAX_CORES }>,
     gics: Vec<(Version, Pa), 4>,
+    uart: Option<Pa>,
 }
 
 /// MPIDR affinity and, for a spin table, the release address of a core.
@@ -74,6 +75,8 @@ type Cpu = (u64, Option<Pa>);
 const MAX_RAM: usize = 16;
 /// What trees call interrupt controllers: reading `compatible` of every node would double the walk.
 const GIC_NAMES: [&str; 3] = ["interrupt-controller", "intc", "gic"];
+/// What trees call PL011s.
+const UART_NAMES: [&str; 3] = ["pl011", "serial", "uart"];
 /// `compatible` of GICs by version.
 const GICS: [(Version, &[&str]); 2] =
     [(Version::V3, &["arm,gic-v3"]), (Version::V2, &["arm,cortex-a15-gic", "arm,gic-400"])];
@@ -96,14 +99,14 @@ impl DeviceTree {
         // `fdt` asserts on trees that are malformed or hold FDT_NOP between nodes, as QEMU's for a Raspberry Pi does.
         flattree::sanitize(blob).map_err(|error| BoardError::Malformed(pa, error))?;
         let fdt = Fdt::new(blob).map_err(|_| refused())?;
-        let mut tree = Self { fdt, region, memory: Vec::new(), cpus: Vec::new(), gics: Vec::new() };
+        let mut tree = Self { fdt, region, memory: Vec::new(), cpus: Vec::new(), gics: Vec::new(), uart: None };
         tree.collect();
         Ok(tree)
     }
 
     /// Walks the root's children once.
     fn collect(&mut self) {
-        let Self { fdt, memory, cpus, gics, .. } = self;
+        let Self { fdt, memory, cpus, gics, uart, .. } = self;
         let Some(root) = fdt.find_node("/") else { return };
         for node in root.children() {
             match node.name.split('@').next() {
@@ -115,11 +118,11 @@ impl DeviceTree {
                 }
                 Some("cpus") => cpus.extend(node.children().filter_map(cpu)),
                 Some("soc") => {
-                    let is_gic = |child: &FdtNode<'_, '_>| GIC_NAMES.iter().any(|name| child.name.starts_with(name));
-                    node.children().filter(is_gic).for_each(|child| note_gic(gics, child, Some(node)));
+                    for child in node.children() {
+                        note_device(gics, uart, child, Some(node));
+                    }
                 }
-                Some(name) if GIC_NAMES.contains(&name) => note_gic(gics, node, None),
-                _ => {}
+                _ => note_device(gics, uart, node, None),
             }
         }
     }
@@ -136,15 +139,7 @@ impl DeviceTree {
 
     /// The first PL011, on whatever board this is.
     pub fn console(&self) -> Option<Pa> {
-        let is_pl011 =
-            |node: &FdtNode<'_, '_>| node.compatible().is_some_and(|c| c.all().any(|name| name == "arm,pl011"));
-        let node = self.fdt.all_nodes().find(is_pl011)?;
-        let address = number(node.property("reg")?.value.get(..4)?);
-        // On a bus with one address cell the address is the bus's; a root child has two cells, the upper one first.
-        if let Some(pa) = self.fdt.find_node("/soc").and_then(|bus| through_ranges(bus, address)) {
-            return Some(Pa::new(pa));
-        }
-        Some(Pa::new(node.reg()?.next()?.starting_address as u64))
+        self.uart
     }
 
     /// Which GIC the board has; its distributor must be where the board's facts say.
@@ -200,18 +195,30 @@ fn cpu(node: FdtNode<'_, '_>) -> Option<Cpu> {
     Some((number(node.property("reg")?.value), release))
 }
 
-/// Notes a node that is an interrupt controller; `bus` is its parent when that is not the root.
-fn note_gic(gics: &mut Vec<(Version, Pa), 4>, node: FdtNode<'_, '_>, bus: Option<FdtNode<'_, '_>>) {
-    let Some(compatible) = node.compatible() else { return };
+/// Notes a node that is an interrupt controller or a PL011; `bus` is its parent when that is not the root.
+fn note_device(
+    gics: &mut Vec<(Version, Pa), 4>,
+    uart: &mut Option<Pa>,
+    node: FdtNode<'_, '_>,
+    bus: Option<FdtNode<'_, '_>>,
+) {
+    let is_called = |names: &[&str]| names.iter().any(|name| node.name.starts_with(name));
+    let is_uart = uart.is_none() && is_called(&UART_NAMES);
+    if !is_uart && !is_called(&GIC_NAMES) {
+        return;
+    }
+    let (Some(compatible), Some(reg)) = (node.compatible(), node.reg().and_then(|mut reg| reg.next())) else { return };
+    let address = reg.starting_address as u64;
+    let found = Pa::new(bus.and_then(|bus| through_ranges(bus, address)).unwrap_or(address));
+    let is_compatible = |known: &[&str]| compatible.all().any(|name| known.contains(&name));
+    if is_uart && is_compatible(&["arm,pl011"]) {
+        *uart = Some(found);
+    }
     for (version, names) in GICS {
-        if !compatible.all().any(|name| names.contains(&name)) {
-            continue;
+        if is_compatible(names) {
+            // More controllers than a board can have are ignored: the first that fits the facts wins.
+            let _ = gics.push((version, found));
         }
-        let Some(reg) = node.reg().and_then(|mut reg| reg.next()) else { return };
-        let address = reg.starting_address as u64;
-        let found = bus.and_then(|bus| through_ranges(bus, address)).unwrap_or(address);
-        // More controllers than a board can have are ignored: the first that fits the facts wins.
-        let _ = gics.push((version, Pa::new(found)));
     }
 }
 

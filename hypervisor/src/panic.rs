@@ -35,7 +35,11 @@ extern "C" fn own_exception_rust(frame: &GuestFrame, kind: u64) -> ! {
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     let place = info.location().map(|location| (location.file(), location.line()));
-    end(format_args!("{}", info.message()), place, Backtrace { pc: [panic as *const () as u64, 0], stack: guest::stack_pointer() })
+    end(
+        format_args!("{}", info.message()),
+        place,
+        Backtrace { pc: [panic as *const () as u64, 0], stack: guest::stack_pointer() },
+    )
 }
 
 fn end(what: fmt::Arguments<'_>, place: Option<(&str, u32)>, backtrace: Backtrace) -> ! {

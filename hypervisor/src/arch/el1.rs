@@ -28,34 +28,35 @@ macro_rules! set {
 
 macro_rules! id_registers {
     ($($crm:literal, $op2:literal, $name:literal, hide $mask:expr;)*) => {
-        /// The ID register S3_0_C0_C`crm`_`op2` as a guest may see it; 0 for those that are not listed, as the
-        /// architecture has it for unallocated ones.
-        pub fn id_register(crm: u8, op2: u8) -> u64 {
+        /// The ID register S3_0_C0_C`crm`_`op2` as it is, and the bits that are hidden from guests; 0 for those that are
+        /// not listed, as the architecture has it for unallocated ones.
+        #[inline(never)]
+        fn raw_id_register(crm: u8, op2: u8) -> (u64, u64) {
             match (crm, op2) {
                 $(($crm, $op2) => {
                     let value: u64;
                     // SAFETY: reading an ID register has no side effect.
                     unsafe { asm!(concat!("mrs {}, S3_0_C0_C", $crm, "_", $op2), out(reg) value, options(nomem, nostack, preserves_flags)) };
-                    let hidden: u64 = $mask;
-                    value & !hidden
+                    (value, $mask)
                 })*
-                _ => 0,
+                _ => (0, 0),
             }
         }
-        /// Whether any field that is hidden from guests is set on this core: only then do ID reads trap.
-        fn hides_anything() -> bool {
-            $({
-                let value: u64;
-                // SAFETY: as above.
-                unsafe { asm!(concat!("mrs {}, S3_0_C0_C", $crm, "_", $op2), out(reg) value, options(nomem, nostack, preserves_flags)) };
-                let hidden: u64 = $mask;
-                if value & hidden != 0 {
-                    return true;
-                }
-            })*
-            false
-        }
     };
+}
+
+/// The ID register S3_0_C0_C`crm`_`op2` as a guest may see it.
+pub fn id_register(crm: u8, op2: u8) -> u64 {
+    let (value, hidden) = raw_id_register(crm, op2);
+    value & !hidden
+}
+
+/// Whether any field that is hidden from guests is set on this core: only then do ID reads trap.
+fn hides_anything() -> bool {
+    (1..8 * 8).any(|n| {
+        let (value, hidden) = raw_id_register(n / 8, n % 8);
+        value & hidden != 0
+    })
 }
 
 /// Mask of the four-bit fields at these bit positions.
