@@ -1,6 +1,7 @@
 //! Synchronous exits: decode, decide, act. Whatever a guest does ends in one [`Verdict`].
 
 mod device;
+mod fetch;
 pub mod power;
 mod register;
 
@@ -8,7 +9,7 @@ use crate::arch::guest::GuestFrame;
 use crate::arch::tlb;
 use crate::core_local::{self, Assignment, Core};
 use crate::fault::{self, Place};
-use crate::gic::Gic;
+use crate::gic::{self, Gic, V2, V3};
 use crate::partition::State;
 use aarch64_cpu::registers::{
     ELR_EL1, ELR_EL2, ESR_EL1, ESR_EL2, FAR_EL1, FAR_EL2, HPFAR_EL2, MIDR_EL1, SCTLR_EL1, SPSR_EL1, SPSR_EL2, VBAR_EL1,
@@ -17,7 +18,8 @@ use addr::Ipa;
 use core::sync::atomic::Ordering;
 use life::Reason;
 use tock_registers::interfaces::{Readable, Writeable};
-use trap::{Abort, Exit, Injection};
+use trap::{Abort, Exit, Injection, WriteBack};
+use vgic::Version;
 
 /// What becomes of the guest after an exit.
 pub enum Verdict {
@@ -27,6 +29,8 @@ pub enum Verdict {
     Skip,
     /// It takes an exception at EL1.
     Inject(Injection),
+    /// The syndrome does not say what this access to an emulated device moves: the instruction has to.
+    Decode(Abort),
     /// Its partition stops, for this reason.
     Stop(fault::Cause),
 }
@@ -78,6 +82,7 @@ fn conclude(core: &'static Core, frame: &mut GuestFrame, esr: u64, verdict: Verd
         Verdict::Resume => {}
         Verdict::Skip => skip(esr),
         Verdict::Inject(injection) => inject(core, frame, injection),
+        Verdict::Decode(abort) => decode(core, frame, abort),
         Verdict::Stop(cause) => stop(core, frame, cause),
     }
 }
@@ -164,6 +169,26 @@ fn rare(core: &'static Core, frame: &mut GuestFrame, esr: u64) {
         }
     };
     conclude(core, frame, esr, verdict);
+}
+
+/// Does an access again with the description that its syndrome lacked, and what else its instruction does. A described
+/// abort never comes back here.
+#[cold]
+#[inline(never)]
+fn decode(core: &'static Core, frame: &mut GuestFrame, abort: Abort) {
+    let partition = core.assignment.map(|Assignment { partition, .. }| partition);
+    let instruction = partition.and_then(|partition| fetch::instruction(core, partition));
+    let Some(found) = instruction.and_then(WriteBack::decode) else {
+        core.counters.aborts.count();
+        return inject(core, frame, Injection::DataAbort(abort));
+    };
+    let esr = found.describe(ESR_EL2.get());
+    match gic::version() {
+        Version::V2 => data_abort::<V2>(core, frame, esr),
+        Version::V3 => data_abort::<V3>(core, frame, esr),
+    }
+    let base = found.base() as u8;
+    frame.set_register(base, found.moved(frame.register(base)));
 }
 
 #[inline(never)]

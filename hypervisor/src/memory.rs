@@ -10,9 +10,9 @@
 //! | 0x70_0000_0000 + 2 MiB per core | short-lived window onto guest RAM | RW |
 //! | 0x78_0000_0000 + 64 KiB per core | stacks, each above an unmapped guard page | RW |
 //!
-//! Guest RAM is mapped nowhere except through [`with_window`], while its partition does not run. Frames come from
-//! sixteen pages of .bss until the manifest says where the pool is, then from the pool, which [`freeze`] closes
-//! before the first guest starts.
+//! Guest RAM is mapped nowhere except through [`with_window`], to be written only while its partition does not run.
+//! Frames come from sixteen pages of .bss until the manifest says where the pool is, then from the pool, which
+//! [`freeze`] closes before the first guest starts.
 
 use crate::arch::{IMAGE_BASE, barrier, tlb};
 use abi::MAX_CORES;
@@ -329,7 +329,7 @@ pub fn drop_identity_map() {
 
 /// Runs `work` on the 2 MiB block of guest RAM at `block`, mapped only for core `core` and only meanwhile.
 ///
-/// The caller owns the block: its partition does not run.
+/// The caller writes only into the block of a partition that does not run.
 pub fn with_window<R>(core: u16, block: Pa, work: impl FnOnce(*mut u8) -> R) -> R {
     assert!(block.is_aligned(BLOCK_2M), "windows are blocks");
     let table = *WINDOW_TABLE.get().expect("opened with the pool");

@@ -136,6 +136,13 @@ impl Partition {
     pub fn owns(&self, ipa: Ipa) -> bool {
         self.manifest.banks.iter().any(|bank| ipa.offset_from(bank.ipa).is_some_and(|at| at < bank.pa.size()))
     }
+    /// Where `ipa` is in the board's RAM, if it is in the partition's.
+    pub fn pa(&self, ipa: Ipa) -> Option<Pa> {
+        self.manifest.banks.iter().find_map(|bank| {
+            let at = ipa.offset_from(bank.ipa).filter(|at| *at < bank.pa.size())?;
+            Some(Pa::new(bank.pa.start().as_u64() + at))
+        })
+    }
     /// Every physical SPI of its assigned devices.
     fn spis(&self) -> impl Iterator<Item = IntId> {
         let board = SYSTEM.get().map(|(_, board, _)| *board);

@@ -114,7 +114,8 @@ impl Abort {
     }
 
     /// How the instruction moves data, where the hardware tells (ISV): a load or store of one general register without
-    /// write-back. `None` for pairs, exclusives, atomics, SIMD, write-back forms. Data aborts only.
+    /// write-back. `None` for pairs, exclusives, atomics, SIMD, and write-back forms ([`crate::WriteBack`]). Data aborts
+    /// only.
     #[inline(always)]
     pub const fn access(self) -> Option<Access> {
         if self.bit(24) { Some(Access(self.0)) } else { None }

@@ -197,11 +197,11 @@ fn smccc(random: &mut Random, outcome: &mut Outcome) {
     outcome.note(call(conduit, words));
 }
 
-/// One access of any size, anywhere in the emulated devices; now and then by a pair or with write-back, which a
-/// hypervisor cannot decode from the syndrome.
+/// One access of any size, anywhere in the emulated devices; now and then by a pair or with write-back, which the
+/// syndrome does not describe.
 fn device(random: &mut Random, outcome: &mut Outcome) {
     /// LDP X2, X3, [X0] and LDR W2, [X0], #4 and DC CVAC, X0.
-    const UNDECODABLE: [u32; 3] = [0xa940_0c02, 0xb840_4402, 0xd50b_7a20];
+    const WITHOUT_SYNDROME: [u32; 3] = [0xa940_0c02, 0xb840_4402, 0xd50b_7a20];
     let blocks = [
         (machine::GICD.as_u64(), machine::GICD_SIZE),
         (machine::GICD.as_u64(), 0x1000),
@@ -219,7 +219,7 @@ fn device(random: &mut Random, outcome: &mut Outcome) {
         return; // the data register: the test reads this console
     }
     outcome.note(match random.below(8) {
-        0 => execute(random.pick(&UNDECODABLE), address, 0),
+        0 => execute(random.pick(&WITHOUT_SYNDROME), address, 0),
         1..=3 => touch(STORES[size], address, random.value(), Kind::Data),
         _ => touch(LOADS[size], address, 0, Kind::Data),
     });

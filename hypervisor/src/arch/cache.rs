@@ -31,7 +31,7 @@ unsafe extern "C" {
 ///
 /// # Safety
 /// The range is mapped at EL2.
-unsafe fn clean_invalidate(start: usize, bytes: usize) {
+pub unsafe fn clean_invalidate(start: usize, bytes: usize) {
     let line = line_bytes();
     let mut at = start & !(line - 1);
     while at < start + bytes {

@@ -87,8 +87,7 @@ pub fn access<G: Gic>(core: &'static Core, frame: &mut GuestFrame, abort: Abort,
     if abort.is_cache_maintenance() {
         return Verdict::Skip;
     }
-    // Without a syndrome (ISV = 0) the instruction would have to be decoded: no guest accesses devices so.
-    let Some(access) = abort.access() else { return refused() };
+    let Some(access) = abort.access() else { return Verdict::Decode(abort) };
     let at = Place { core, partition, vcpu, device, offset, bytes: access.bytes() as u8 };
     let register = access.register() as u8;
     if access.is_write() {

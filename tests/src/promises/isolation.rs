@@ -39,6 +39,7 @@ pub const SCENARIOS: &[Scenario] = &[
             promise("P09", "implementation_defined_registers_read_as_zero_and_ignore_writes"),
             promise("P09", "set_way_maintenance_leaves_memory_alone"),
             promise("P10", "pl011_takes_accesses_of_every_size"),
+            promise("P10", "registers_take_loads_and_stores_with_write_back"),
             promise("B36", "breakpoint_hits_and_cycle_counter_counts_in_a_bare_metal_guest"),
             promise("B50", "foreign_memory_and_devices_abort_on_read_write_and_execute"),
             promise("P10", "empty_flash_reads_as_zero_and_ignores_writes"),
@@ -115,6 +116,7 @@ fn isolation(run: &mut Run) -> Result<()> {
         ensure!(console.transcript().text_from(0).contains("abc"), "the bytes were not seen");
         Ok(())
     });
+    run.promise("registers_take_loads_and_stores_with_write_back", |_| write_back(console));
     run.promise("breakpoint_hits_and_cycle_counter_counts_in_a_bare_metal_guest", |_| {
         let said = HOSTILE.ok(console, "dbg")?;
         ensure!(said.starts_with("breakpoint=hit cycles="), "dbg said {said:?}");
@@ -226,6 +228,26 @@ fn foreign_addresses(bundle: &Bundle) -> Vec<u64> {
 }
 
 /// QEMU's `virt` has flash below 128 MiB and U-Boot looks into it: here it is empty, and nothing executes from it.
+/// What C compilers make of loops over registers. A pair they do not make: it aborts.
+fn write_back(console: &mut Conversation) -> Result<()> {
+    /// GICD_IPRIORITYR9: four SPIs that nobody uses.
+    const PRIORITIES: u64 = 0x0800_0424;
+    // str w1, [x0], #4; strb w1, [x0, #-1]!; ldr w2, [x0], #4: x0, w1, x0 afterwards, the register afterwards.
+    let cases = [
+        (0xb800_4401_u32, PRIORITIES, 0xa0b0_c0d0_u64, PRIORITIES + 4, 0xa0b0_c0d0),
+        (0x381f_fc01, PRIORITIES + 2, 0x50, PRIORITIES + 1, 0xa0b0_50d0),
+        (0xb840_4402, PRIORITIES, 0, PRIORITIES + 4, 0xa0b0_50d0),
+    ];
+    for (instruction, base, value, moved, register) in cases {
+        let found = HOSTILE.value(console, &format!("insn {instruction:#x} {base:#x} {value:#x}"))?;
+        ensure!(found == moved, "{instruction:#x} moved its base from {base:#x} to {found:#x}");
+        let found = HOSTILE.value(console, &format!("read32 {PRIORITIES:#x}"))?;
+        ensure!(found == register, "after {instruction:#x} the register holds {found:#x}, not {register:#x}");
+    }
+    // ldp w2, w3, [x0]
+    HOSTILE.must_abort(console, &format!("insn 0x29400c02 {PRIORITIES:#x}"), PRIORITIES)
+}
+
 fn empty_flash(console: &mut Conversation) -> Result<()> {
     for address in [0x0_u64, 0x0400_0000, 0x07ff_fff8] {
         HOSTILE.ok(console, &format!("write64 {address:#x} 0xdeadbeef"))?;
