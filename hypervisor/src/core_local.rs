@@ -50,6 +50,8 @@ pub struct Core {
     pub place: SpinMutex<Option<Place>>,
     /// The last exits.
     pub recorder: Recorder,
+    /// Whether this core has features that are hidden from guests (`el1::hides_anything`), found at its first entry.
+    pub hides_features: Once<bool>,
     /// What EL2's timer on this core is set for.
     pub deadlines: Deadlines,
     /// Aborts injected at one place without progress.
@@ -107,6 +109,7 @@ impl Core {
             has_left: AtomicBool::new(true),
             place: SpinMutex::new(None),
             recorder: Recorder::new(),
+            hides_features: Once::new(),
             deadlines: Deadlines::new(),
             abort_loops: AtomicU32::new(0),
         }

@@ -22,7 +22,8 @@ pub fn enter(core: &'static Core, pc: u64, x0: u64) -> ! {
     VTCR_EL2.set(partition.vtcr);
     VTTBR_EL2.set(partition.vttbr);
     CNTVOFF_EL2.set(partition.counter_offset.load(Ordering::Relaxed));
-    el1::set_traps(machine::mpidr(assignment.vcpu.number(), per_cluster(gic::version())));
+    let hides = *core.hides_features.call_once(el1::hides_anything);
+    el1::set_traps(machine::mpidr(assignment.vcpu.number(), per_cluster(gic::version())), hides);
     el1::reset();
     gic::reset_vcpu();
     tlb::invalidate_guest();

@@ -52,7 +52,7 @@ pub fn id_register(crm: u8, op2: u8) -> u64 {
 }
 
 /// Whether any field that is hidden from guests is set on this core: only then do ID reads trap.
-fn hides_anything() -> bool {
+pub fn hides_anything() -> bool {
     (1..8 * 8).any(|n| {
         let (value, hidden) = raw_id_register(n / 8, n % 8);
         value & hidden != 0
@@ -115,8 +115,9 @@ id_registers! {
     7, 3, "ID_AA64MMFR3_EL1", hide u64::MAX;
 }
 
-/// Writes every trap control of EL2 for the guest of this core; `mpidr` is the vCPU's affinity.
-pub fn set_traps(mpidr: u64) {
+/// Writes every trap control of EL2 for the guest of this core; `mpidr` is the vCPU's affinity, `hides` what
+/// [`hides_anything`] says.
+pub fn set_traps(mpidr: u64, hides: bool) {
     let pfr0 = ID_AA64PFR0_EL1.get();
     let mmfr1 = ID_AA64MMFR1_EL1.get();
     let mut hcr = (HCR_EL2::VM::Enable
@@ -143,7 +144,7 @@ pub fn set_traps(mpidr: u64) {
         hcr |= HCR_EL2::EnSCXT::SET.value;
     }
     // Only a core with something to hide pays for ID register reads.
-    if hides_anything() {
+    if hides {
         hcr |= HCR_EL2::TID3::SET.value;
     }
     HCR_EL2.set(hcr);

@@ -233,6 +233,11 @@ impl Partition {
         VTCR_EL2.set(self.vtcr);
         VTTBR_EL2.set(self.vttbr);
         tlb::invalidate_guest();
+        // One that sleeps has no next instruction: let it hear the doorbell again (GICv3; on GICv2 nobody can disable it).
+        for sibling in self.cores().filter(|sibling| !sibling.has_left.load(Ordering::Acquire)) {
+            gic::set_enabled(sibling, gic::DOORBELL, true);
+            gic::ring(sibling);
+        }
         timer::set_in(core, Slot::Life, ANSWER_MS);
     }
 
