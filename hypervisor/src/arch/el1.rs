@@ -37,7 +37,7 @@ macro_rules! id_registers {
                     let value: u64;
                     // SAFETY: reading an ID register has no side effect.
                     unsafe { asm!(concat!("mrs {}, S3_0_C0_C", $crm, "_", $op2), out(reg) value, options(nomem, nostack, preserves_flags)) };
-                    (value, $mask)
+                    (value, const { $mask })
                 })*
                 _ => (0, 0),
             }
