@@ -21,6 +21,8 @@ pub struct Core {
     emergency_top: usize,
     /// Top of the stack.
     pub stack_top: usize,
+    /// Not 0 while an SError is awaited; vectors.s clears it at offset 16.
+    pub draining: AtomicU64,
     /// List-register words for this vCPU's SGIs and PPIs, ready to write; 0 while not deliverable. Written under the
     /// partition's vGIC lock by any of its cores.
     pub templates: [AtomicU64; 32],
@@ -95,6 +97,7 @@ impl Core {
         Self {
             emergency_top: stack.1,
             stack_top: stack.0,
+            draining: AtomicU64::new(0),
             templates: [const { AtomicU64::new(0) }; 32],
             sgis: [const { AtomicU32::new(0) }; SGI_SENDERS],
             doorbells: AtomicU32::new(0),

@@ -60,6 +60,10 @@ pub fn quiet(core: &'static Core) {
 /// private interrupts are banked). What list registers hold goes with the life; a physical interrupt that one of them
 /// keeps active is deactivated here if it is private, and when the next life begins if it is shared.
 pub fn wipe(core: &'static Core) {
+    // SAFETY: the life is over, nothing enters the guest where it was.
+    if unsafe { guest::drain_serror(&core.draining) } {
+        warn!("{}: an SError of the life that ends", core.id);
+    }
     el1::reset();
     gic::reset_vcpu();
     gic::clear_private(core, OWNED);

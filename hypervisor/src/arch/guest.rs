@@ -1,6 +1,7 @@
 //! Entering a guest, and the registers an exit saves.
 
 use core::arch::asm;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 /// The guest's x0 to x30 as vectors.s saved them.
 #[repr(C)]
@@ -56,6 +57,19 @@ pub unsafe fn restart(stack_top: usize, next: extern "C" fn() -> !) -> ! {
 pub unsafe fn interrupted_lr(stack_top: usize) -> u64 {
     // SAFETY: the frame of `exit_irq` is 160 bytes and ends with x30.
     unsafe { ((stack_top - 8) as *const u64).read() }
+}
+
+/// Waits until everything that this core's guest did has ended, and takes the SError that comes of it, if one does: it
+/// belongs to the life that ends, not to the next (Arm ARM, "SError interrupt exceptions"). Whether one came.
+///
+/// # Safety
+/// `draining` is at offset 16 of this core's block (vectors.s), and the guest on this core is not entered again where it
+/// was: SP_EL0, ELR_EL2 and SPSR_EL2 are lost.
+pub unsafe fn drain_serror(draining: &AtomicU64) -> bool {
+    draining.store(1, Ordering::Relaxed);
+    // SAFETY: unmasks SError only while vectors.s knows what to do with one.
+    unsafe { asm!("dsb sy", "msr daifclr, #4", "isb", "msr daifset, #4", "isb", options(nostack)) };
+    draining.swap(0, Ordering::Relaxed) == 0
 }
 
 /// SP.
