@@ -241,6 +241,8 @@ pub fn reset() {
         "cntp_cval_el0" = 0;
         "mdscr_el1" = 0;
         "mdccint_el1" = 0;
+        // The claim tags have no other reset than a cold one.
+        "dbgclaimclr_el1" = 0xff;
         "osdlr_el1" = 0;
         "oslar_el1" = 1;
     }
