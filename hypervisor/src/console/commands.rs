@@ -12,7 +12,7 @@ use crate::timer::{self, Slot};
 use abi::PartitionId;
 use console::Key;
 use core::sync::atomic::{AtomicU32, Ordering};
-use life::{Event, Reason};
+use life::{Event, Reason, Refused};
 
 /// How long the power key stays down, in milliseconds: longer than what a guest takes for a bounce.
 const PRESS_MS: u32 = 200;
@@ -133,6 +133,7 @@ fn answer(state: &mut State, is_yes: bool) {
         Verb::Restart => partition.tell(Event::Ended(Reason::RestartKey)),
         Verb::Stop => partition.tell(Event::Ended(Reason::StopKey)),
         Verb::Start => partition.tell(Event::Start),
+        Verb::PressPower if partition.state() != partition::State::Running => Err(Refused::Stopped),
         Verb::PressPower => {
             let core = core_local::this();
             state.pressed = Some(partition.id);
