@@ -96,6 +96,9 @@ impl Probe {
     /// Gives an order that has no answer.
     pub fn order(&self, console: &mut Conversation, order: &str) -> Result<()> {
         console.send([CTRL_T, b'0' + self.digit])?;
+        // EL2's line about it would otherwise come in the middle of the repeated order when the host is slow.
+        let moved = format!("keyboard: {}", self.name);
+        console.expect_line(&moved, SHORT, |line| line.ends_with(&moved).then_some(()))?;
         console.send(format!("{order}\n"))
     }
 

@@ -4,7 +4,7 @@
 //! pending than there are list registers.
 
 use crate::reply::{Arguments, Refusal, Reply, check};
-use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use rt::arch::{insn, sysreg};
 use rt::board::{GicFacts, board};
 use rt::timer::{self, Timer};
@@ -32,12 +32,14 @@ const fn abi_spis() -> usize {
 static TAKEN: [[AtomicU32; INTIDS]; VCPUS] = [const { [const { AtomicU32::new(0) }; INTIDS] }; VCPUS];
 /// vCPU 0's interrupts other than timers, in the order in which they were taken; the length may pass the end.
 static ORDER: [AtomicU32; LOG] = [const { AtomicU32::new(0) }; LOG];
+static TIMER_TAKEN_AT: AtomicU64 = AtomicU64::new(0);
 static ORDER_LENGTH: AtomicUsize = AtomicUsize::new(0);
 
 /// The handler. Timers are stopped, so that their level goes away.
 pub fn taken(intid: IntId) {
     let timer = [Timer::Virtual, Timer::Physical].into_iter().find(|timer| timer.intid() == intid);
     if let Some(timer) = timer {
+        TIMER_TAKEN_AT.store(timer.count(), Relaxed);
         timer.stop();
     }
     if let Some(count) = TAKEN.get(cpu::index()).and_then(|vcpu| vcpu.get(intid.index())) {
@@ -50,6 +52,11 @@ pub fn taken(intid: IntId) {
             slot.store(intid.number(), Relaxed);
         }
     }
+}
+
+/// What a timer's own counter said in the handler of its last interrupt.
+pub fn timer_taken_at() -> u64 {
+    TIMER_TAKEN_AT.load(Relaxed)
 }
 
 /// How often vCPU 0 took this interrupt.

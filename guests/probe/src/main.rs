@@ -58,6 +58,7 @@ const COMMANDS: &[Command] = &[
     ("cpu_on", "MPIDR: ok CODE; an own vCPU then counts interrupts in WFI", vcpus::cpu_on),
     ("cpu_off", "INDEX: asks that vCPU to call CPU_OFF; ok when AFFINITY_INFO says so", vcpus::cpu_off),
     ("affinity", "MPIDR [LEVEL]: ok CODE", vcpus::affinity),
+    ("senders", "vCPU 1 and this one send it the same SGI; ok senders=BITS as the GIC tells them", vcpus::senders),
     ("sgi", "LIST [ID]: SGI to own vCPUs by bit list; ok", interrupts::sgi),
     ("sgi1r", "VALUE: writes ICC_SGI1R_EL1 (GICv3) or GICD_SGIR (GICv2); ok", interrupts::sgi_raw),
     ("irqs", "ok v0:30=17 v1:1=3 ... interrupts taken by each vCPU", interrupts::counts),

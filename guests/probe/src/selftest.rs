@@ -65,8 +65,7 @@ fn fires_once(timer: Timer) -> Result<u64, Refusal> {
         let now = timer.count();
         check(now >= start, "the counter went backwards")?;
         if interrupts::count(timer.intid()) != before {
-            // Read again: the interrupt may have come behind `now`.
-            break timer.count();
+            break interrupts::timer_taken_at();
         }
         if now > end {
             timer.stop();

@@ -17,6 +17,12 @@ const OFF: i32 = 1;
 /// Asks vCPU n to call CPU_OFF.
 static LEAVE: [AtomicBool; MAX_VCPUS] = [const { AtomicBool::new(false) }; MAX_VCPUS];
 
+/// The SGI of `senders`.
+const BACK: IntId = IntId::sgi(9);
+/// Asks a started vCPU to send [`BACK`] to vCPU 0, and whether it has.
+static SEND_BACK: AtomicBool = AtomicBool::new(false);
+static SENT_BACK: AtomicBool = AtomicBool::new(false);
+
 /// Which instruction makes the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conduit {
@@ -79,6 +85,10 @@ fn count_interrupts() {
         if leave.swap(false, Relaxed) {
             return;
         }
+        if SEND_BACK.swap(false, Relaxed) {
+            gic::send_sgi(0, BACK);
+            SENT_BACK.store(true, Relaxed);
+        }
         insn::wfi();
         insn::unmask_irq();
     }
@@ -100,6 +110,34 @@ pub fn cpu_off(arguments: &mut Arguments) -> Reply {
     }
     LEAVE[index].store(false, Relaxed);
     Err(Refusal::Error("still on after a second"))
+}
+
+/// `senders`: vCPU 0 and vCPU 1, which must be on, both send vCPU 0 the same SGI while it is masked.
+pub fn senders(_: &mut Arguments) -> Reply {
+    insn::mask_irq();
+    SENT_BACK.store(false, Relaxed);
+    SEND_BACK.store(true, Relaxed);
+    gic::send_sgi(1, IntId::sgi(0));
+    let end = timer::now() + timer::frequency();
+    while !SENT_BACK.load(Relaxed) && timer::now() < end {
+        insn::yield_now();
+    }
+    gic::send_sgi(0, BACK);
+    // A physical SGI takes a moment; while masked EL2 takes it and the guest's own becomes pending.
+    let end = timer::now() + timer::frequency() / 50;
+    let mut senders = 0_u64;
+    while timer::now() < end {
+        if let Some(acknowledged) = gic::acknowledge() {
+            if acknowledged.intid() == BACK {
+                senders |= 1 << acknowledged.sender();
+            }
+            gic::end(acknowledged);
+        }
+    }
+    insn::unmask_irq();
+    check(SENT_BACK.load(Relaxed), "vCPU 1 sent nothing: is it on?")?;
+    println!("ok senders={senders}");
+    Ok(())
 }
 
 /// `affinity`

@@ -21,6 +21,10 @@ impl Acknowledged {
     pub const fn intid(&self) -> IntId {
         IntId::new(self.0 & 0x3ff)
     }
+    /// The vCPU that sent an SGI, on GICv2; 0 on GICv3, which does not tell.
+    pub const fn sender(&self) -> u32 {
+        self.0 >> 10 & 7
+    }
 }
 
 /// Whether this machine has a GICv3.

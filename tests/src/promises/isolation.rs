@@ -45,6 +45,8 @@ pub const SCENARIOS: &[Scenario] = &[
             promise("P10", "empty_flash_reads_as_zero_and_ignores_writes"),
             promise("B51", "sgi_to_foreign_cores_goes_nowhere"),
             promise("B52", "cpu_on_of_foreign_cores_is_refused"),
+            promise("B50", "stage_1_walk_through_a_device_page_aborts"),
+            promise("B51", "sgi_names_its_sender_where_the_gic_does"),
             promise("B50", "random_attack_leaks_nothing_and_canaries_are_unchanged"),
             promise("B53", "beat_is_exact_during_the_attack"),
             promise("P08", "system_reset_stops_that_partition_alone"),
@@ -128,11 +130,16 @@ fn isolation(run: &mut Run) -> Result<()> {
             HOSTILE.must_abort(console, &format!("write32 {address:#x} 0xdeadbeef"), address)?;
             HOSTILE.must_abort(console, &format!("exec {address:#x}"), address)?;
         }
+        // Behind hostile's RAM the board has none; behind victim's is hostile's.
+        VICTIM.must_abort(console, &format!("read32 {BEHIND_RAM:#x}"), BEHIND_RAM)?;
+        VICTIM.must_abort(console, &format!("write32 {BEHIND_RAM:#x} 0xdeadbeef"), BEHIND_RAM)?;
         canary.check(console, &mut monitor, run)
     });
     run.promise("empty_flash_reads_as_zero_and_ignores_writes", |_| empty_flash(console));
     run.promise("sgi_to_foreign_cores_goes_nowhere", |run| foreign_sgis(console, run.kind));
     run.promise("cpu_on_of_foreign_cores_is_refused", |_| foreign_cores(console));
+    run.promise("stage_1_walk_through_a_device_page_aborts", |_| walk_through_device(console));
+    run.promise("sgi_names_its_sender_where_the_gic_does", |run| senders(console, run.kind));
     run.promise("random_attack_leaks_nothing_and_canaries_are_unchanged", |run| {
         SEEDS.iter().try_for_each(|&seed| attack(console, seed))?;
         canary.check(console, &mut monitor, run)
@@ -194,6 +201,9 @@ impl Canary {
     }
 }
 
+/// Behind the RAM of either probe, as it sees it.
+const BEHIND_RAM: u64 = 0x4100_0000;
+
 /// Where QEMU's loader puts a kernel on `virt`.
 const LOAD_ADDRESS: u64 = 0x4020_0000;
 
@@ -204,14 +214,14 @@ fn foreign_addresses(bundle: &Bundle) -> Vec<u64> {
     let mut addresses: Vec<u64> = banks.map(|pa| pa.as_u64()).collect();
     addresses.push(system.pool.start().as_u64());
     addresses.extend([
-        0x0803_0000,    // GICv2: hypervisor interface of the real GIC
-        0x0804_0000,    // GICv2: virtual interface of the real GIC
-        0x0901_0000,    // the board's clock, not assigned
-        0x0902_0000,    // fw_cfg
-        0x0a00_0000,    // the board's virtio-mmio
-        0x0c00_0000,    // platform bus
-        0x1000_0000,    // PCIe
-        0x4100_0000,    // behind own RAM
+        0x0803_0000, // GICv2: hypervisor interface of the real GIC
+        0x0804_0000, // GICv2: virtual interface of the real GIC
+        0x0901_0000, // the board's clock, not assigned
+        0x0902_0000, // fw_cfg
+        0x0a00_0000, // the board's virtio-mmio
+        0x0c00_0000, // platform bus
+        0x1000_0000, // PCIe
+        BEHIND_RAM,
         0x4800_0000,    // the firmware's device tree
         0x7fff_f000,    // anywhere
         0xbfff_f000,    // the board's last page of RAM
@@ -260,6 +270,7 @@ fn empty_flash(console: &mut Conversation) -> Result<()> {
 
 fn psci(console: &mut Conversation) -> Result<()> {
     const NOT_SUPPORTED: i32 = -1;
+    const INVALID_ADDRESS: i32 = -9;
     const CALLS: &[(&str, i32)] = &[
         ("0x84000000", 0x1_0001),                 // PSCI_VERSION: 1.1
         ("0x80000000", 0x1_0001),                 // SMCCC_VERSION: at least 1.1
@@ -274,6 +285,9 @@ fn psci(console: &mut Conversation) -> Result<()> {
         ("0xc4000004 0 0", 0),      // AFFINITY_INFO of itself: on
         ("0xc4000004 0x100 0", -2), // of nobody: invalid parameters
         ("0xc4000004 0 3", -2),
+        ("0xc4000003 1 0x0b000000 0", INVALID_ADDRESS), // CPU_ON into nothing
+        ("0xc4000003 1 0x41000000 0", INVALID_ADDRESS), // behind own RAM
+        ("0xc4000003 1 0x40000002 0", INVALID_ADDRESS), // between two instructions
     ];
     for conduit in ["hvc", "smc"] {
         for (call, expected) in CALLS {
@@ -339,6 +353,31 @@ fn foreign_cores(console: &mut Conversation) -> Result<()> {
         let on = HOSTILE.call(console, "cpu_on 1")?;
         ensure!(on == 0, "cpu_on 1 after cpu_off returned {on}");
     }
+    Ok(())
+}
+
+/// Tables in the GIC's CPU interface, which on GICv2 is hardware mapped into the guest: the walker must not read it, as
+/// such a read can acknowledge an interrupt (HCR_EL2.PTW). On GICv3 nothing is there.
+fn walk_through_device(console: &mut Conversation) -> Result<()> {
+    const GICC: u64 = 0x0801_0000;
+    const FAR_AWAY: &str = "read32 0xc0000000";
+    let tables = HOSTILE.value(console, "sysreg TTBR1")?;
+    HOSTILE.ok(console, &format!("sysregw {GICC:#x} TTBR1"))?;
+    let answer = HOSTILE.ask(console, FAR_AWAY)?;
+    HOSTILE.ok(console, &format!("sysregw {tables:#x} TTBR1"))?;
+    let Answer::Fault(fault) = answer else { bail!("a walk through the CPU interface ended in {answer:x?}") };
+    // External abort on a walk, of any level.
+    ensure!(fault.ec == 0x25 && (0x14..0x18).contains(&fault.dfsc), "a walk through the CPU interface: {fault:x?}");
+    HOSTILE.must_abort(console, FAR_AWAY, 0xc000_0000)
+}
+
+/// GICv2 keeps an SGI of each sender apart and tells the receiver who it was; GICv3 does neither.
+fn senders(console: &mut Conversation, kind: Kind) -> Result<()> {
+    let started = HOSTILE.call(console, "cpu_on 1")?;
+    ensure!(started == 0 || started == -4, "cpu_on 1 returned {started}");
+    let senders = field(&HOSTILE.ok(console, "senders")?, "senders").context("no field senders")?;
+    let expected = if kind == Kind::V2 { 0b11 } else { 0b01 };
+    ensure!(senders == expected, "an SGI of vCPU 0 and of vCPU 1: senders {senders:#b}, expected {expected:#b}");
     Ok(())
 }
 

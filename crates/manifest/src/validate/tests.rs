@@ -41,6 +41,8 @@ pub(crate) static BOARD: Board = Board {
         device("gpio", 0x0903_0000, &[IntId::spi(7)], false),
         device("dog", 0x090e_0000, &[], false),
         device("tenth", 0x0910_0000, &[IntId::spi(10)], false),
+        device("beside the console", 0x0900_0800, &[IntId::spi(18)], false),
+        device("on the console's line", 0x0a00_4000, &[IntId::spi(1)], false),
     ],
 };
 
@@ -232,8 +234,8 @@ fn a_device_absent_or_with_two_owners_is_refused() {
     let give = |s: &mut System, to: usize, id: u8| s.partitions[to].devices.push(DeviceId(id)).unwrap();
     assert_eq!(after(|s| give(s, 0, 0)), [""; 0]);
     refused(
-        |s| give(s, 0, 9),
-        "partition 'linux' has device 9, the board does not: build the image again with `bulkhead build`",
+        |s| give(s, 0, 99),
+        "partition 'linux' has device 99, the board does not: build the image again with `bulkhead build`",
     );
     refused(
         |s| [0, 1].map(|to| give(s, to, 0)).into_iter().collect(),
@@ -277,8 +279,10 @@ fn devices_that_the_guest_machine_has_no_room_for_are_refused() {
     let covered = "device 'gic' [0x0800_0000..0x0800_1000) lies where partition 'linux' has RAM, its GIC or its \
                    console: do without the device";
     refused(|s| s.partitions[0].devices.push(DeviceId(5)).unwrap(), covered);
-    let console = after(|s| s.partitions[0].devices.push(DeviceId(4)).unwrap());
-    assert!(console[0].contains("shares a page or an interrupt with the hypervisor's console"), "{console:?}");
+    for device in [4, 9, 10] {
+        let console = after(|s| s.partitions[0].devices.push(DeviceId(device)).unwrap());
+        assert!(console[0].contains("shares a page or an interrupt with the hypervisor's console"), "{console:?}");
+    }
 }
 
 #[test]
