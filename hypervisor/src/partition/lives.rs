@@ -198,6 +198,9 @@ impl Partition {
 
     /// This core leaves the life that ends; `place`: where its vCPU was, if it was on. The last one to leave tells.
     pub fn left(&'static self, core: &'static Core, place: Option<Place>) -> ! {
+        // It was asked before anybody could leave, and may come here for another reason. Taken later, from the idle loop,
+        // the bit would bring it here again, and what was asked along with it would be lost.
+        core.forget_doorbells(Doorbell::Stop as u32);
         if !core.has_left.swap(true, Ordering::AcqRel) {
             fault::note_place(core, place);
             vcpu::wipe(core);
