@@ -47,16 +47,13 @@ impl<M> Line<M> {
 impl Devices {
     /// What `partition` has on `board`.
     pub fn new(partition: &manifest::Partition, board: &Board) -> Self {
-        let is_assigned = |id: &manifest::DeviceId| {
-            board.devices.get(usize::from(id.0)).is_some_and(|d| d.start.as_u64() == machine::GPIO.as_u64())
-        };
         let wor = timer::ticks(partition.watchdog_ms) / 2;
         Self {
             gpio: SpinMutex::new(Line::new(Pl061::new())),
             watchdog: SpinMutex::new(Line::new(Watchdog::new(wor))),
             wor,
             has_watchdog: partition.watchdog_ms != 0,
-            has_gpio: !partition.devices.iter().any(is_assigned),
+            has_gpio: partition.has_power_key(board),
         }
     }
 

@@ -234,8 +234,7 @@ pub fn handle_doorbells(core: &'static Core) {
         console::doorbell();
     }
     let Some(Assignment { partition, vcpu }) = core.assignment else { return };
-    // A core that left by itself has been asked as well: what else it is asked concerns what comes after.
-    if is_asked(Doorbell::Stop) && !core.has_left.load(Ordering::Acquire) {
+    if is_asked(Doorbell::Stop) {
         partition.left(core, place(core));
     }
     if is_asked(Doorbell::Timer) && vcpu.number() == 0 {
