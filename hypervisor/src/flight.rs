@@ -10,7 +10,7 @@ use trap::Exit;
 /// Exits kept, a power of two.
 const EXITS: usize = 16;
 /// Exits shown.
-const SHOWN: usize = 6;
+const SHOWN: usize = 4;
 /// Bits of the PC that are kept: ESR_EL2.EC, 6 bits, lies above them. Addresses have at most 52 significant ones, and
 /// the rest repeats the highest (or is a tag).
 const PC_BITS: u32 = 58;
