@@ -1,4 +1,9 @@
 //! The probe's assembly: the access window, SMCCC calls that may fault, the instruction buffer, vector registers.
+//! How a life begins and ends in assembly is in [`life`].
+
+mod life;
+
+pub use life::*;
 
 use aarch64_cpu::registers::{CPACR_EL1, ReadWriteable as _, Readable as _, TCR_EL1, TTBR1_EL1, Writeable as _};
 use core::arch::{asm, global_asm};

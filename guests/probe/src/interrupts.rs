@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use rt::arch::{insn, sysreg};
 use rt::board::{GicFacts, board};
 use rt::timer::{self, Timer};
-use rt::{IntId, cpu, gic, print, println};
+use rt::{IntId, console, cpu, gic, print, println};
 
 /// vCPUs that are counted.
 const VCPUS: usize = 8;
@@ -35,12 +35,15 @@ static ORDER: [AtomicU32; LOG] = [const { AtomicU32::new(0) }; LOG];
 static TIMER_TAKEN_AT: AtomicU64 = AtomicU64::new(0);
 static ORDER_LENGTH: AtomicUsize = AtomicUsize::new(0);
 
-/// The handler. Timers are stopped, so that their level goes away.
+/// The handler. Timers and the console's interrupt are turned off, so that their level goes away.
 pub fn taken(intid: IntId) {
     let timer = [Timer::Virtual, Timer::Physical].into_iter().find(|timer| timer.intid() == intid);
     if let Some(timer) = timer {
         TIMER_TAKEN_AT.store(timer.count(), Relaxed);
         timer.stop();
+    }
+    if intid == console::INTID {
+        console::init();
     }
     if let Some(count) = TAKEN.get(cpu::index()).and_then(|vcpu| vcpu.get(intid.index())) {
         count.fetch_add(1, Relaxed);

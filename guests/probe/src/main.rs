@@ -16,6 +16,7 @@ mod access;
 mod arch;
 mod attack;
 mod interrupts;
+mod lives;
 mod reply;
 mod selftest;
 mod sysreg;
@@ -69,8 +70,19 @@ const COMMANDS: &[Command] = &[
         "cleans and invalidates every cache by set and way; ok lines=.. when memory is unchanged",
         selftest::set_way,
     ),
-    ("regs", "ok and every register that was not 0 at entry", selftest::registers),
-    ("poison", "fills every register that regs shows, for a restart to clear; ok", selftest::poison),
+    ("regs", "ok and every register that was not at its first value at entry", lives::registers),
+    (
+        "poison",
+        "fills every register that regs shows and the runtime can spare, for a restart to clear; ok",
+        lives::poison,
+    ),
+    ("poisoncrash", "fills the rest too and faults for ever: never ends", lives::poison_and_crash),
+    ("ram", "fill|find VALUE: all free RAM in words of 64 bits; ok words=.. found=.. first=..", lives::ram),
+    ("park", "wfi|spin|loop|hold|off|reset: what vCPU 1 starts and does; ok", lives::park),
+    ("here", "wfi|spin|loop|hold|off|reset: the same on vCPU 0, after ok pc=.. (of spin)", lives::here),
+    ("race", "TICKS: starts vCPU 1 and resets so many ticks later", lives::race),
+    ("rx", "asks for a byte; ok when it came with an interrupt", lives::receive_interrupt),
+    ("abortloop", "ok pc=..; vectors that load from nowhere, and a fault: never ends", lives::abort_loop),
     ("uart", "PL011 accesses of 8, 16, 32 bits; ok abc fr=..", selftest::uart),
     ("dbg", "hardware breakpoint and cycle counter; ok breakpoint=hit cycles=..", selftest::debug),
     ("spin", "MILLISECONDS: busy; ok", spin),

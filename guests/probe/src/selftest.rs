@@ -11,35 +11,8 @@ use rt::timer::{self, Timer};
 use rt::trap::attempt;
 use rt::{gic, machine, print, println};
 
-/// Registers that a partition starts with as 0, where they exist. Not here: what the runtime itself sets.
-const CLEAN: &[&str] = &[
-    "FPCR",
-    "FPSR",
-    "TPIDR_EL0",
-    "TPIDRRO_EL0",
-    "CONTEXTIDR",
-    "AFSR0",
-    "AFSR1",
-    "AMAIR",
-    "SP_EL0",
-    "CNTKCTL",
-    "APIAKEYLO",
-    "APIAKEYHI",
-    "MDSCR",
-    "DBGBVR0",
-    "DBGBCR0",
-    "DBGWVR0",
-    "DBGWCR0",
-    "PMCNTENSET",
-    "PMCCNTR",
-    "PMUSERENR",
-    "PMINTENSET",
-    "PMOVSCLR",
-    "PMSELR",
-    "PMCCFILTR",
-];
-/// What `poison` writes: no register's enable bit is in it.
-const POISON: u64 = 0x5a5a_5a5a_5a5a_5a5a;
+/// A pattern.
+const PATTERN: u64 = 0x5a5a_5a5a_5a5a_5a5a;
 
 /// `timer`: each timer's interrupt comes once, after its deadline.
 pub fn timers(_: &mut Arguments) -> Reply {
@@ -85,7 +58,7 @@ pub fn set_way(_: &mut Arguments) -> Reply {
     const WORDS: u64 = 4096;
     let base = rt::arch::free_ram();
     for word in 0..WORDS {
-        touch(rt_store64, base + 8 * word, word ^ POISON, Kind::Data)?;
+        touch(rt_store64, base + 8 * word, word ^ PATTERN, Kind::Data)?;
     }
     let read = |name| read_register(named(name).expect("NAMES has it"));
     let (clidr, has_wide_ccsidr) = (read("CLIDR")?, read("ID_AA64MMFR2")? >> 20 & 0xf != 0);
@@ -112,45 +85,11 @@ pub fn set_way(_: &mut Arguments) -> Reply {
     }
     for word in 0..WORDS {
         let value = touch(rt_load64, base + 8 * word, 0, Kind::Data)?;
-        if value != word ^ POISON {
+        if value != word ^ PATTERN {
             return Err(Refusal::Wrong("memory changed at", base + 8 * word, value));
         }
     }
     println!("ok lines={lines}");
-    Ok(())
-}
-
-/// `regs`
-pub fn registers(_: &mut Arguments) -> Reply {
-    print!("ok");
-    for (n, value) in rt::arch::entry_state().iter().take(30).enumerate().filter(|(_, value)| **value != 0) {
-        match n {
-            29 => print!(" sp=0x{value:x}"),
-            n => print!(" x{n}=0x{value:x}"),
-        }
-    }
-    for (n, [low, high]) in arch::vectors().into_iter().enumerate() {
-        if low | high != 0 {
-            print!(" v{n}=0x{high:016x}{low:016x}");
-        }
-    }
-    for name in CLEAN {
-        // A register that this CPU does not have is clean.
-        if let Some(Ok(value)) = named(name).map(read_register)
-            && value != 0
-        {
-            print!(" {name}=0x{value:x}");
-        }
-    }
-    println!();
-    Ok(())
-}
-
-/// `poison`
-pub fn poison(_: &mut Arguments) -> Reply {
-    arch::fill_vectors(POISON);
-    let written = CLEAN.iter().filter(|name| named(name).is_some_and(|name| write_register(name, POISON).is_ok()));
-    println!("ok {} system registers", written.count());
     Ok(())
 }
 
