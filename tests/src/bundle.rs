@@ -4,7 +4,7 @@
 
 use abi::bundle::{MANIFEST_HEADER, MANIFEST_MAGIC, MANIFEST_OFFSET};
 use anyhow::{Context, Result, anyhow, ensure};
-use manifest::{Partition, Payload, System};
+use manifest::{Partition, Payload, PayloadKind, System};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
@@ -54,6 +54,16 @@ impl Bundle {
         let payload = partition.payloads.iter().find(|payload| is_it(payload)).context("no such payload")?;
         let middle = usize::try_from(payload.offset + payload.size / 2)?;
         self.damage(middle)
+    }
+
+    /// The offset of the byte in the middle of a payload, and the byte.
+    pub fn middle_of(&self, partition: &str, kind: PayloadKind) -> Result<(u64, u8)> {
+        let partition = self.system.partitions.iter().find(|known| known.name == partition);
+        let mut payloads = partition.context("no such partition")?.payloads.iter();
+        let payload = payloads.find(|payload| payload.kind == kind).context("no such payload")?;
+        let middle = payload.offset + payload.size / 2;
+        let byte = self.bytes.get(usize::try_from(middle)?).context("outside the image")?;
+        Ok((middle, *byte))
     }
 
     fn damage(&mut self, at: usize) -> Result<()> {

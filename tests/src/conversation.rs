@@ -67,6 +67,35 @@ impl Conversation {
         Ok(chosen)
     }
 
+    /// Waits for one complete line for each of `choices`, in any order: those of several speakers have none. Returns the
+    /// lines, without their line ends, in the order of `choices`.
+    pub fn expect_lines(
+        &mut self,
+        wanted: &str,
+        seconds: u64,
+        choices: &[&dyn Fn(&str) -> bool],
+    ) -> Result<Vec<String>> {
+        let (lines, end) = self.transcript.wait(self.seen, self.deadline(seconds), wanted, |bytes| {
+            let mut found = vec![None; choices.len()];
+            let (mut end, mut last) = (0, 0);
+            for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+                end += line.len();
+                let Some(line) = line.strip_suffix(b"\n") else { break };
+                let line = String::from_utf8_lossy(line);
+                let line = line.trim_end_matches('\r');
+                for (slot, is_it) in found.iter_mut().zip(choices) {
+                    if slot.is_none() && is_it(line) {
+                        *slot = Some(line.to_owned());
+                        last = end;
+                    }
+                }
+            }
+            Some((found.into_iter().collect::<Option<Vec<_>>>()?, last))
+        })?;
+        self.seen += end;
+        Ok(lines)
+    }
+
     /// Up to where the console has been waited for.
     pub fn seen(&self) -> usize {
         self.seen

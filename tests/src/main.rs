@@ -13,6 +13,8 @@ mod control;
 mod conversation;
 mod counters;
 mod elcount;
+mod gdb;
+mod life;
 mod machine;
 mod monitor;
 mod probe;

@@ -3,10 +3,11 @@
 //! QEMU connects to a socket that is listened on before it starts, so there is nothing to wait or poll for.
 
 use crate::conversation::Conversation;
+use crate::gdb::Gdb;
 use crate::run::Run;
 use anyhow::{Context, Result, ensure};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -37,12 +38,16 @@ impl Socket {
         ["-chardev".into(), chardev, "-mon".into(), "chardev=monitor,mode=readline".into()]
     }
 
-    /// The monitor of the QEMU that was started with the arguments.
-    pub fn accept(self, run: &Run) -> Result<Monitor> {
+    fn connection(&self) -> Result<UnixStream> {
         let mut waiting = [PollFd::new(&self.listener, PollFlags::IN)];
         let ready = poll(&mut waiting, Some(&Timespec { tv_sec: CONNECTS_WITHIN, tv_nsec: 0 }))?;
-        ensure!(ready == 1, "QEMU did not connect to its monitor: did it start?");
-        let (stream, _) = self.listener.accept()?;
+        ensure!(ready == 1, "QEMU did not connect to {}: did it start?", self.path.display());
+        Ok(self.listener.accept()?.0)
+    }
+
+    /// The monitor of the QEMU that was started with the arguments.
+    pub fn accept(self, run: &Run) -> Result<Monitor> {
+        let stream = self.connection()?;
         let mut prompt = Conversation::new(stream.try_clone()?, stream, run.deadline());
         prompt.expect("(qemu) ", 20)?;
         Ok(Monitor { prompt })
@@ -72,5 +77,18 @@ impl Monitor {
         self.prompt.send(format!("pmemsave {address:#x} {bytes} \"{}\"\n", file.display()))?;
         self.prompt.expect("(qemu) ", 20)?;
         std::fs::read(file).context("QEMU wrote no memory")
+    }
+
+    /// Writes `bytes` to physical memory, or to a device's register, at `address`; the machine stands still meanwhile.
+    pub fn write(&mut self, address: u64, bytes: &[u8]) -> Result<()> {
+        let socket = Socket::new()?;
+        self.prompt.send(format!("gdbserver unix:{}\n", socket.path.display()))?;
+        let mut gdb = Gdb::attach(socket.connection()?)?;
+        self.prompt.expect("(qemu) ", 20)?;
+        gdb.write(address, bytes)?;
+        gdb.detach()?;
+        // The next one may not have the same name as this.
+        self.prompt.send("gdbserver none\n")?;
+        self.prompt.expect("(qemu) ", 20).map(drop)
     }
 }

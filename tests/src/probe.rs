@@ -77,6 +77,11 @@ impl Probe {
         })
     }
 
+    /// Whether this line says that a life of this guest has begun.
+    pub fn begins(&self, line: &str) -> bool {
+        tag(line).is_some_and(|(name, text)| name == self.name && text.contains("probe: ready"))
+    }
+
     /// Gives an order, whatever comes of it.
     pub fn ask(&self, console: &mut Conversation, order: &str) -> Result<Answer> {
         self.ask_for(console, order, SHORT)

@@ -6,6 +6,7 @@ mod clone;
 mod console;
 mod guests;
 mod isolation;
+mod life;
 mod linux;
 pub mod speed;
 
@@ -20,6 +21,8 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
         console::SCENARIOS,
         guests::SCENARIOS,
         isolation::SCENARIOS,
+        life::SCENARIOS,
+        life::linux::SCENARIOS,
         linux::SCENARIOS,
         speed::SCENARIOS,
     ];
