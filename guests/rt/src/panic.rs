@@ -1,4 +1,4 @@
-//! A guest that panics says so and ends its partition.
+//! A guest that panics says so and asks for a reset: whether it comes back, and how often, is the system file's to say.
 
 use crate::{console, psci};
 use core::panic::PanicInfo;
@@ -10,8 +10,8 @@ static HAS_PANICKED: AtomicBool = AtomicBool::new(false);
 #[panic_handler]
 fn panic(panic: &PanicInfo) -> ! {
     if HAS_PANICKED.swap(true, Relaxed) {
-        psci::system_off();
+        psci::system_reset();
     }
     console::print_anyway(format_args!("{panic}"));
-    psci::system_off()
+    psci::system_reset()
 }
