@@ -95,6 +95,11 @@ fn take<G: Gic>(core: &'static Core, acknowledged: u32) {
             console::timer_interrupt(core);
             let ended = core.assignment.filter(|own| partition::tell_timer(own.partition, core));
             G::deactivate(acknowledged);
+            if gic::needs_nudges() {
+                // A deadline may have come meanwhile: such a GIC has forgotten the line that is high, unless it is
+                // enabled anew. The nudges themselves hang on this timer.
+                G::set_enabled(core, machine::HYPERVISOR_TIMER, true);
+            }
             if let Some(Assignment { partition, .. }) = ended {
                 partition.left(core, place(core));
             }
