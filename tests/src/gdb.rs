@@ -1,6 +1,8 @@
-//! QEMU's GDB stub, for what the monitor cannot do: writing physical memory and devices (GDB Remote Serial Protocol).
+//! QEMU's GDB stub, for what the monitor cannot do: writing registers, physical memory and devices, and stopping at an
+//! instruction (GDB Remote Serial Protocol).
 //!
-//! The machine stands still while the stub is attached.
+//! The machine stands still while the stub is attached and nothing is let run. QEMU numbers threads from 1: core n is
+//! thread n + 1.
 
 use anyhow::{Context, Result, bail, ensure};
 use std::io::{Read, Write};
@@ -15,19 +17,80 @@ pub struct Gdb {
     stream: UnixStream,
 }
 
+/// A register of a core, by its number in QEMU's description of AArch64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Register {
+    /// X0 to X30.
+    X(u8),
+    /// The stack pointer of the exception level at which the core is.
+    Sp,
+    /// The program counter.
+    Pc,
+    /// PSTATE, 32 bits.
+    Pstate,
+}
+
+impl Register {
+    const fn number(self) -> u8 {
+        match self {
+            Self::X(n) => n,
+            Self::Sp => 31,
+            Self::Pc => 32,
+            Self::Pstate => 33,
+        }
+    }
+}
+
 impl Gdb {
-    /// Attaches; addresses are physical from here on.
+    /// Attaches.
     pub fn attach(stream: UnixStream) -> Result<Self> {
         stream.set_read_timeout(Some(ANSWERS_WITHIN))?;
         let mut gdb = Self { stream };
-        gdb.must_be_ok("Qqemu.PhyMemMode:1")?;
+        // QEMU gives single registers only to those who have asked for their description.
+        gdb.ask("qXfer:features:read:target.xml:0,fff")?;
         Ok(gdb)
     }
 
-    /// Writes `bytes` at `address`: as one access, if they are a register's.
-    pub fn write(&mut self, address: u64, bytes: &[u8]) -> Result<()> {
+    /// What a register of `core` holds.
+    pub fn register(&mut self, core: u8, register: Register) -> Result<u64> {
+        self.must_be_ok(&format!("Hg{:x}", core + 1))?;
+        let digits = self.ask(&format!("p{:x}", register.number()))?;
+        let swapped = u64::from_str_radix(&digits, 16).with_context(|| format!("{register:?} reads as {digits:?}"))?;
+        // In the machine's byte order, the first byte first.
+        Ok(swapped.swap_bytes() >> (64 - digits.len() * 4))
+    }
+
+    /// Changes a register of `core`.
+    pub fn set_register(&mut self, core: u8, register: Register, value: u64) -> Result<()> {
+        self.must_be_ok(&format!("Hg{:x}", core + 1))?;
+        let digits = if register == Register::Pstate { 8 } else { 16 };
+        let value = format!("{:016x}", value.swap_bytes());
+        self.must_be_ok(&format!("P{:x}={}", register.number(), &value[..digits]))
+    }
+
+    /// Lets the machine run until `core` is about to execute the instruction at the virtual address `at`.
+    pub fn run_to(&mut self, core: u8, at: u64) -> Result<()> {
+        loop {
+            self.must_be_ok(&format!("Z1,{at:x},4"))?;
+            let stopped = self.ask("c")?;
+            self.must_be_ok(&format!("z1,{at:x},4"))?;
+            let thread = stopped.split_once("thread:").and_then(|(_, rest)| rest.split_once(';')).map(|(id, _)| id);
+            let thread = thread.with_context(|| format!("QEMU stopped with {stopped:?}"))?;
+            let number = thread.rsplit('.').next().and_then(|id| u8::from_str_radix(id, 16).ok());
+            if number == Some(core + 1) {
+                return Ok(());
+            }
+            // Another core: past the instruction, or it would stop there again at once.
+            self.ask(&format!("vCont;s:{thread}"))?;
+        }
+    }
+
+    /// Writes `bytes` at the physical `address`: as one access, if they are a register's.
+    pub fn write_physical(&mut self, address: u64, bytes: &[u8]) -> Result<()> {
         let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        self.must_be_ok(&format!("M{address:x},{:x}:{digits}", bytes.len()))
+        self.must_be_ok("Qqemu.PhyMemMode:1")?;
+        self.must_be_ok(&format!("M{address:x},{:x}:{digits}", bytes.len()))?;
+        self.must_be_ok("Qqemu.PhyMemMode:0")
     }
 
     /// Detaches: the machine goes on.
@@ -36,11 +99,15 @@ impl Gdb {
     }
 
     fn must_be_ok(&mut self, packet: &str) -> Result<()> {
-        let sum = packet.bytes().fold(0_u8, u8::wrapping_add);
-        self.stream.write_all(format!("${packet}#{sum:02x}").as_bytes())?;
-        let answer = self.packet().with_context(|| format!("QEMU's stub and `{packet}`"))?;
+        let answer = self.ask(packet)?;
         ensure!(answer == "OK", "QEMU's stub answered `{packet}` with {answer:?}");
         Ok(())
+    }
+
+    fn ask(&mut self, packet: &str) -> Result<String> {
+        let sum = packet.bytes().fold(0_u8, u8::wrapping_add);
+        self.stream.write_all(format!("${packet}#{sum:02x}").as_bytes())?;
+        self.packet().with_context(|| format!("QEMU's stub and `{packet}`"))
     }
 
     /// The next packet: what stands between `$` and `#`. Acknowledgements before it are skipped.
@@ -52,7 +119,7 @@ impl Gdb {
                 b'#' => break,
                 byte => text.push(char::from(byte)),
             }
-            ensure!(text.len() < 4096, "a packet without an end");
+            ensure!(text.len() < 1 << 16, "a packet without an end");
         }
         let _sum = [self.byte()?, self.byte()?];
         self.stream.write_all(b"+")?;

@@ -24,6 +24,7 @@ mod run;
 mod runner;
 mod scenario;
 mod shell;
+mod symbols;
 mod terminal;
 mod transcript;
 

@@ -79,13 +79,19 @@ impl Monitor {
         std::fs::read(file).context("QEMU wrote no memory")
     }
 
-    /// Writes `bytes` to physical memory, or to a device's register, at `address`; the machine stands still meanwhile.
-    pub fn write(&mut self, address: u64, bytes: &[u8]) -> Result<()> {
+    /// Stops the machine for a debugger.
+    pub fn debug(&mut self) -> Result<Gdb> {
         let socket = Socket::new()?;
         self.prompt.send(format!("gdbserver unix:{}\n", socket.path.display()))?;
-        let mut gdb = Gdb::attach(socket.connection()?)?;
+        let gdb = Gdb::attach(socket.connection()?)?;
         self.prompt.expect("(qemu) ", 20)?;
-        gdb.write(address, bytes)?;
+        Ok(gdb)
+    }
+
+    /// Writes `bytes` to physical memory, or to a device's register, at `address`; the machine stands still meanwhile.
+    pub fn write(&mut self, address: u64, bytes: &[u8]) -> Result<()> {
+        let mut gdb = self.debug()?;
+        gdb.write_physical(address, bytes)?;
         gdb.detach()?;
         // The next one may not have the same name as this.
         self.prompt.send("gdbserver none\n")?;

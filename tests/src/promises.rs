@@ -8,6 +8,7 @@ mod guests;
 mod isolation;
 mod life;
 mod linux;
+mod panic;
 pub mod speed;
 
 use crate::scenario::Scenario;
@@ -24,6 +25,7 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
         life::SCENARIOS,
         life::linux::SCENARIOS,
         linux::SCENARIOS,
+        panic::SCENARIOS,
         speed::SCENARIOS,
     ];
     themes.into_iter().flatten()

@@ -1,0 +1,168 @@
+//! L10: EL2's own bugs say what and where, and then the machine stops or resets.
+//!
+//! EL2 has no bug on order, so a debugger makes one: it stops `control`'s core at the beginning of an exit and sends it
+//! astray. What follows is EL2's own.
+
+use crate::gdb::{Gdb, Register};
+use crate::machine::{Machine, Recipe};
+use crate::monitor::{Monitor, Socket};
+use crate::promises::linux::gic;
+use crate::run::Run;
+use crate::scenario::{Kind, Scenario, When, promise};
+use crate::symbols;
+use anyhow::{Context, Result, bail, ensure};
+use std::fs::File;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+/// Seconds for a boot or an answer.
+const SHORT: u64 = 30;
+/// The core of `control` in tests/systems/bare.toml and panic-reset.toml.
+const CORE: u8 = 3;
+/// Bytes of a core's stack, which begins at a multiple of as many (hypervisor/src/memory.rs).
+const STACK: u64 = 16 << 10;
+/// An address that EL2 maps nothing at.
+const NOWHERE: u64 = 0x1000;
+/// How long the machine must be silent to have stopped: `hello` prints a line each second.
+const SILENCE: Duration = Duration::from_millis(2500);
+
+/// L10.
+pub const SCENARIOS: &[Scenario] = &[Scenario {
+    name: "panic",
+    kinds: &[Kind::V3, Kind::V2],
+    when: When::Always,
+    seconds: 180,
+    promises: &[
+        promise("L10", "a_panic_of_el2_is_named_and_symbolized_and_the_machine_stops"),
+        promise("L10", "a_stack_overflow_of_el2_is_named_and_symbolized"),
+        promise("L10", "an_exception_from_el2_is_named"),
+        promise("L10", "after_a_panic_the_board_resets_if_the_system_file_says_so"),
+    ],
+    body: panics,
+}];
+
+fn panics(run: &mut Run) -> Result<()> {
+    run.promise("a_panic_of_el2_is_named_and_symbolized_and_the_machine_stops", panic_stops);
+    run.promise("a_stack_overflow_of_el2_is_named_and_symbolized", overflow);
+    run.promise("an_exception_from_el2_is_named", exception);
+    run.promise("after_a_panic_the_board_resets_if_the_system_file_says_so", panic_resets);
+    Ok(())
+}
+
+/// The name of EL2's Rust function for an exit of this `kind`.
+fn exit(run: &Run, kind: &str) -> String {
+    format!("exit_{kind}_{}", run.kind.to_string().to_lowercase())
+}
+
+/// Boots `image` and stops `control`'s core, which has a guest, at the first instruction of the function for an exit.
+fn stop_at_exit(run: &Run, image: &Path, exit: &str) -> Result<(Machine, Monitor, Gdb)> {
+    let socket = Socket::new()?;
+    let recipe = Recipe::virt(gic(run.kind)).kernel(image);
+    let mut machine = socket.arguments().into_iter().fold(recipe, Recipe::arg).start(run)?;
+    let mut monitor = socket.accept(run)?;
+    machine.console.expect("control: beat 1000 Hz", SHORT)?;
+    machine.console.expect("hello: tick", SHORT)?;
+    let mut gdb = monitor.debug()?;
+    gdb.run_to(CORE, symbols::address_of(run.project, exit)?)?;
+    Ok((machine, monitor, gdb))
+}
+
+/// Makes an assertion fail: EL2's allocator is called with a guest running.
+fn send_to_allocate(run: &Run, mut gdb: Gdb) -> Result<()> {
+    gdb.set_register(CORE, Register::X(0), 4096)?;
+    gdb.set_register(CORE, Register::X(1), 4096)?;
+    gdb.set_register(CORE, Register::Pc, symbols::address_of(run.project, "10hypervisor6memory8allocate17h")?)?;
+    gdb.detach()
+}
+
+/// The line that names what happened, on `control`'s core.
+fn expect_panic(machine: &mut Machine, what: &str) -> Result<()> {
+    let begin = format!("bulkhead: PANIC on core{CORE} (partition: control): ");
+    let said =
+        machine.console.expect_line("a panic of EL2", SHORT, |line| Some(line.strip_prefix(&begin)?.to_owned()))?;
+    ensure!(said.starts_with(what), "EL2 named {said:?}, expected {what:?}");
+    Ok(())
+}
+
+/// Version and end.
+fn expect_stop(machine: &mut Machine) -> Result<()> {
+    let console = &mut machine.console;
+    console.expect(&format!("this is a bug in Bulkhead {}, not in a guest\r\n", env!("CARGO_PKG_VERSION")), SHORT)?;
+    console.expect("bulkhead: the machine stops\r\n", SHORT)?;
+    let end = console.transcript().len();
+    match console.transcript().wait(end, Instant::now() + SILENCE, "silence", |bytes| (!bytes.is_empty()).then_some(()))
+    {
+        Ok(()) => bail!("the machine goes on: {:?}", console.transcript().text_from(end)),
+        Err(_) => Ok(()),
+    }
+}
+
+/// What `bulkhead symbolize IMAGE` makes of the console: the lines below the backtrace.
+fn symbolized(run: &Run, image: &Path, machine: &Machine) -> Result<Vec<String>> {
+    let log = run.new_directory("symbolize")?.join("console");
+    std::fs::write(&log, machine.console.transcript().bytes_from(0))?;
+    let output = run.project.tool().arg("symbolize").arg(image).stdin(Stdio::from(File::open(log)?)).output()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(output.status.success(), "symbolize failed: {text}{}", String::from_utf8_lossy(&output.stderr));
+    let lines = text.lines().skip_while(|line| !line.starts_with("bulkhead: backtrace:")).skip(1);
+    Ok(lines.take_while(|line| line.starts_with("    ")).map(ToOwned::to_owned).collect())
+}
+
+fn panic_stops(run: &Run) -> Result<()> {
+    let image = run.project.image("bare")?;
+    let (mut machine, _monitor, gdb) = stop_at_exit(run, &image, &exit(run, "irq"))?;
+    send_to_allocate(run, gdb)?;
+    expect_panic(&mut machine, "EL2 allocates at boot only")?;
+    let place = machine
+        .console
+        .expect_line("the place of the panic", SHORT, |line| Some(line.strip_prefix("bulkhead: at ")?.to_owned()))?;
+    ensure!(place.starts_with("hypervisor/src/memory.rs:"), "the panic was at {place}");
+    expect_stop(&mut machine)?;
+    let lines = symbolized(run, &image, &machine)?;
+    let wanted = format!("hypervisor::memory::allocate at {place}");
+    ensure!(lines.iter().any(|line| line.contains(&wanted)), "no {wanted} among\n{}", lines.join("\n"));
+    Ok(())
+}
+
+fn overflow(run: &Run) -> Result<()> {
+    let image = run.project.image("bare")?;
+    // `control` writes to its console: a data abort, whose function needs more of the stack than is left here.
+    let (mut machine, _monitor, mut gdb) = stop_at_exit(run, &image, &exit(run, "sync"))?;
+    let stack = gdb.register(CORE, Register::Sp)?;
+    gdb.set_register(CORE, Register::Sp, (stack & !(STACK - 1)) + 16)?;
+    gdb.detach()?;
+    expect_panic(&mut machine, "stack overflow")?;
+    expect_stop(&mut machine)?;
+    let lines = symbolized(run, &image, &machine)?;
+    let first = lines.first().context("no backtrace")?;
+    let wanted = "hypervisor::exit::data_abort at hypervisor/src/exit.rs:";
+    ensure!(first.contains(wanted), "the first line is {first:?}, expected {wanted}");
+    Ok(())
+}
+
+fn exception(run: &Run) -> Result<()> {
+    let image = run.project.image("bare")?;
+    let (mut machine, _monitor, mut gdb) = stop_at_exit(run, &image, &exit(run, "irq"))?;
+    gdb.set_register(CORE, Register::Pc, NOWHERE)?;
+    gdb.detach()?;
+    expect_panic(&mut machine, "synchronous: an exception of EL2's own, esr 0x860000")?;
+    expect_stop(&mut machine)?;
+    let text = machine.console.transcript().text_from(0);
+    ensure!(text.contains(&format!("elr {NOWHERE:#x} far {NOWHERE:#x}")), "the address is not named:\n{text}");
+    let lines = symbolized(run, &image, &machine)?;
+    let first = lines.first().context("no backtrace")?;
+    ensure!(first.contains(&format!("{NOWHERE:#x} is not in EL2's code")), "the first line is {first:?}");
+    Ok(())
+}
+
+fn panic_resets(run: &Run) -> Result<()> {
+    let (mut machine, _monitor, gdb) = stop_at_exit(run, &run.project.image("panic-reset")?, &exit(run, "irq"))?;
+    send_to_allocate(run, gdb)?;
+    expect_panic(&mut machine, "EL2 allocates at boot only")?;
+    machine.console.expect("bulkhead: the machine resets (on_hypervisor_panic)\r\n", SHORT)?;
+    machine.console.expect(&format!("Bulkhead {} on qemu-virt", env!("CARGO_PKG_VERSION")), SHORT)?;
+    machine.console.expect("control: beat 1000 Hz", SHORT)?;
+    machine.console.expect("hello: tick", SHORT)?;
+    Ok(())
+}
