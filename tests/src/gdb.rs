@@ -12,6 +12,9 @@ use std::time::Duration;
 /// Longest wait for an answer.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(20);
 
+/// The byte that stops a machine.
+const INTERRUPT: u8 = 3;
+
 /// An attached stub.
 pub struct Gdb {
     stream: UnixStream,
@@ -93,6 +96,19 @@ impl Gdb {
         self.must_be_ok("Qqemu.PhyMemMode:0")
     }
 
+    /// Lets the machine go on until [`Self::halt`].
+    pub fn resume(&mut self) -> Result<()> {
+        self.send("c")
+    }
+
+    /// Stops the machine, which was let go on.
+    pub fn halt(&mut self) -> Result<()> {
+        self.stream.write_all(&[INTERRUPT])?;
+        let stopped = self.packet().context("QEMU does not stop")?;
+        ensure!(stopped.starts_with('T'), "QEMU stopped with {stopped:?}");
+        Ok(())
+    }
+
     /// Detaches: the machine goes on.
     pub fn detach(mut self) -> Result<()> {
         self.must_be_ok("D")
@@ -104,9 +120,13 @@ impl Gdb {
         Ok(())
     }
 
-    fn ask(&mut self, packet: &str) -> Result<String> {
+    fn send(&mut self, packet: &str) -> Result<()> {
         let sum = packet.bytes().fold(0_u8, u8::wrapping_add);
-        self.stream.write_all(format!("${packet}#{sum:02x}").as_bytes())?;
+        self.stream.write_all(format!("${packet}#{sum:02x}").as_bytes()).context("QEMU's stub takes nothing")
+    }
+
+    fn ask(&mut self, packet: &str) -> Result<String> {
+        self.send(packet)?;
         self.packet().with_context(|| format!("QEMU's stub and `{packet}`"))
     }
 

@@ -79,7 +79,19 @@ impl Monitor {
         std::fs::read(file).context("QEMU wrote no memory")
     }
 
-    /// Stops the machine for a debugger.
+    /// `count` words of 32 bits from the physical `address` on; a device's registers are read one by one.
+    pub fn words(&mut self, address: u64, count: u64) -> Result<Vec<u32>> {
+        self.prompt.send(format!("xp /{count}xw {address:#x}\n"))?;
+        let said = self.prompt.expect("\n(qemu) ", 20)?;
+        // `0000000008000100: 0x0000ffff 0x00000000`, below the echo of the order.
+        let lines = said.lines().filter_map(|line| line.split_once(": ")).map(|(_, words)| words);
+        let words = lines.flat_map(str::split_whitespace).map_while(|word| word.strip_prefix("0x"));
+        let words: Vec<u32> = words.map_while(|digits| u32::from_str_radix(digits, 16).ok()).collect();
+        ensure!(words.len() as u64 == count, "QEMU showed {} words of {count} at {address:#x}: {said:?}", words.len());
+        Ok(words)
+    }
+
+    /// Stops the machine for a debugger. QEMU takes one in its life.
     pub fn debug(&mut self) -> Result<Gdb> {
         let socket = Socket::new()?;
         self.prompt.send(format!("gdbserver unix:{}\n", socket.path.display()))?;

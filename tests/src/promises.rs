@@ -10,6 +10,7 @@ mod life;
 mod linux;
 mod panic;
 pub mod speed;
+mod torture;
 
 use crate::scenario::Scenario;
 
@@ -27,6 +28,7 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
         linux::SCENARIOS,
         panic::SCENARIOS,
         speed::SCENARIOS,
+        torture::SCENARIOS,
     ];
     themes.into_iter().flatten()
 }

@@ -1,0 +1,366 @@
+//! L11: lives by the hundred. Whatever ends a life and whenever, the next one is as the first, and nobody else notices.
+//!
+//! Every moment and every way to end a life comes from a seed. The clock is the host's, so a moment is the same only on
+//! a host that is as fast.
+
+use crate::control::Report;
+use crate::conversation::Conversation;
+use crate::counters::CTRL_T;
+use crate::gdb::{Gdb, Register};
+use crate::machine::{Machine, Recipe};
+use crate::monitor::{Monitor, Socket};
+use crate::probe::{Probe, field};
+use crate::promises::linux::gic;
+use crate::run::Run;
+use crate::scenario::{Kind, Scenario, When, promise};
+use crate::shell::tag;
+use anyhow::{Context, Result, ensure};
+use std::time::{Duration, Instant};
+
+/// Seconds for a word of EL2's or of a guest's.
+const SHORT: u64 = 30;
+/// Seconds from the first instruction of Linux to its shell.
+const BOOT: u64 = 120;
+/// Seed of `make test`; the long run takes the next one.
+const SEED: u64 = 20_261_128;
+/// Restarts of the small guest.
+const SMALL_V3: u32 = 1000;
+/// Restarts of the small guest where each costs more.
+const SMALL_V2: u32 = 100;
+/// Restarts of Linux.
+const LINUX: u32 = 50;
+/// Restarts of Linux in a long run.
+const LINUX_LONG: u32 = 1000;
+/// Linux's first second is what it is ended in.
+const FIRST_MS: u64 = 1000;
+/// How long a Linux whose PC was wrecked may take to notice; if it only hangs, a key ends it.
+const NOTICES_WITHIN: Duration = Duration::from_secs(3);
+/// Bytes of the witness's pattern.
+const CANARY: u64 = 2 << 20;
+
+const MORTAL: Probe = Probe { name: "mortal", digit: 1 };
+const WITNESS: Probe = Probe { name: "witness", digit: 2 };
+
+/// L11.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "torture",
+        kinds: &[Kind::V3, Kind::V2],
+        when: When::Always,
+        seconds: 600,
+        promises: &[
+            promise("L11", "a_small_guest_comes_back_however_often_and_however_it_ends"),
+            promise("L11", "beat_and_memory_of_others_are_right_during_all_restarts"),
+            promise("L11", "el2_memory_and_interrupt_controller_are_as_in_the_first_life"),
+        ],
+        body: small,
+    },
+    Scenario {
+        name: "torture_linux",
+        kinds: &[Kind::V3],
+        when: When::Always,
+        seconds: 600,
+        promises: &[
+            promise("L11", "linux_comes_back_from_any_moment_of_its_first_second"),
+            promise("L11", "beat_and_memory_of_others_are_right_during_all_restarts_of_linux"),
+            promise("L11", "el2_memory_and_interrupt_controller_are_as_in_the_first_life_of_linux"),
+        ],
+        body: |run| linux(run, LINUX, SEED),
+    },
+    Scenario {
+        name: "torture_linux_long",
+        kinds: &[Kind::V3],
+        when: When::Long,
+        seconds: 3 * 3600,
+        promises: &[
+            promise("L11", "linux_comes_back_from_any_moment_of_its_first_second"),
+            promise("L11", "beat_and_memory_of_others_are_right_during_all_restarts_of_linux"),
+            promise("L11", "el2_memory_and_interrupt_controller_are_as_in_the_first_life_of_linux"),
+        ],
+        body: |run| linux(run, LINUX_LONG, SEED + 1),
+    },
+];
+
+/// xorshift64* (Vigna), as the probe's.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16) % bound
+    }
+}
+
+fn boot(run: &Run, system: &str) -> Result<(Machine, Monitor)> {
+    let socket = Socket::new()?;
+    let recipe = Recipe::virt(gic(run.kind)).kernel(&run.project.image(system)?);
+    let machine = socket.arguments().into_iter().fold(recipe, Recipe::arg).start(run)?;
+    Ok((machine, socket.accept(run)?))
+}
+
+/// Waits for the life of this number, whoever ended the one before.
+fn expect_life(console: &mut Conversation, name: &str, life: u32) -> Result<()> {
+    console.expect(&format!("partition '{name}' restarts: life {life}\r\n"), SHORT).map(drop)
+}
+
+/// Waits until the life of this number takes orders. EL2's words and the guest's may come in any order.
+fn expect_prompt(console: &mut Conversation, life: u32) -> Result<()> {
+    let words = format!("partition 'mortal' restarts: life {life}\r\n");
+    let deadline = console.deadline(SHORT);
+    console.transcript().wait(console.seen(), deadline, &format!("life {life} at its prompt"), |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        let (_, behind) = text.split_once("mortal| probe: ready")?;
+        (behind.contains("mortal| probe> ") && text.contains(&words)).then_some(())
+    })?;
+    console.skip();
+    Ok(())
+}
+
+/// `Ctrl-T r` and `y` for the first partition.
+fn press_restart(console: &mut Conversation, name: &str) -> Result<()> {
+    console.send([CTRL_T, b'1', CTRL_T, b'r'])?;
+    console.expect(&format!("restart '{name}'? y/n\r\n"), SHORT)?;
+    console.send("y")
+}
+
+/// What EL2 has of its frame pool in use, as `Ctrl-T s` says it.
+fn pool(console: &mut Conversation) -> Result<String> {
+    console.send([CTRL_T, b's'])?;
+    console.expect_line("EL2's use of its memory", SHORT, |line| {
+        let (_, used) = line.strip_prefix("bulkhead| ")?.split_once("EL2: ")?;
+        used.ends_with(" in use").then(|| used.to_owned())
+    })
+}
+
+/// A guest that fills memory and looks whether it stays, and the pattern's place.
+struct Watch {
+    start: u64,
+}
+
+impl Watch {
+    fn begin(console: &mut Conversation) -> Result<Self> {
+        let machine = WITNESS.ok(console, "machine")?;
+        let start =
+            field(&machine, "free").with_context(|| format!("no free RAM in {machine:?}"))?.next_multiple_of(4096);
+        WITNESS.ok(console, &format!("canary fill {start:#x} {CANARY}"))?;
+        Ok(Self { start })
+    }
+
+    fn check(&self, console: &mut Conversation) -> Result<()> {
+        WITNESS.ok(console, &format!("canary check {:#x} {CANARY}", self.start)).map(drop)
+    }
+}
+
+/// Every report of `control` so far is exact, and there were some.
+fn check_beats(console: &mut Conversation) -> Result<()> {
+    // One more, so that the last restart is covered.
+    Report::next(console)?;
+    let text = console.transcript().text_from(0);
+    let control = text.lines().filter_map(tag).filter(|(name, _)| *name == "control");
+    let reports: Vec<Report> = control.filter_map(|(_, line)| Report::parse(line)).collect();
+    reports.iter().try_for_each(Report::check)?;
+    let is_one_life = reports.windows(2).all(|pair| pair[0].beats < pair[1].beats);
+    ensure!(!reports.is_empty() && is_one_life, "control began anew: {reports:?}");
+    Ok(())
+}
+
+fn small(run: &mut Run) -> Result<()> {
+    let restarts = if run.kind == Kind::V3 { SMALL_V3 } else { SMALL_V2 };
+    let (mut machine, mut monitor) = boot(run, "torture")?;
+    let console = &mut machine.console;
+    MORTAL.ready(console)?;
+    WITNESS.ready(console)?;
+    let watch = Watch::begin(console)?;
+    let before = (pool(console)?, interrupts_of_a_hung_probe(run, console, &mut monitor)?);
+    press_restart(console, MORTAL.name)?;
+    expect_prompt(console, 2)?;
+
+    let mut random = Random(SEED);
+    let began = Instant::now();
+    let mut witness = Ok(());
+    run.promise("a_small_guest_comes_back_however_often_and_however_it_ends", |_| {
+        for life in 3..restarts + 2 {
+            end_small(console, &mut random).and_then(|()| expect_prompt(console, life))?;
+            if life % 100 == 0 {
+                witness = std::mem::replace(&mut witness, Ok(())).and(watch.check(console));
+            }
+        }
+        Ok(())
+    });
+    let each = began.elapsed().as_secs_f64() * 1000.0 / f64::from(restarts);
+    println!("L11   {}   {restarts} restarts of a small guest, {each:.0} ms each", run.kind);
+    run.promise("beat_and_memory_of_others_are_right_during_all_restarts", |_| {
+        witness?;
+        watch.check(console)?;
+        check_beats(console)
+    });
+    run.promise("el2_memory_and_interrupt_controller_are_as_in_the_first_life", |run| {
+        let after = (pool(console)?, interrupts_of_a_hung_probe(run, console, &mut monitor)?);
+        ensure!(before == after, "before {before:x?}\nafter {after:x?}");
+        Ok(())
+    });
+    Ok(())
+}
+
+/// Ends the life of a probe at its prompt in one of the ways that lead to another.
+fn end_small(console: &mut Conversation, random: &mut Random) -> Result<()> {
+    match random.below(8) {
+        0 => press_restart(console, MORTAL.name),
+        1 => {
+            MORTAL.order(console, "hang")?;
+            press_restart(console, MORTAL.name)
+        }
+        2..=4 => MORTAL.order(console, "reset"),
+        _ => MORTAL.order(console, "faultloop"),
+    }
+}
+
+/// Registers of the interrupt controller that a life may leave something in.
+type Interrupts = Vec<(String, Vec<u32>)>;
+
+/// The interrupt controller while `mortal` spins with everything masked: always the same point of its life.
+fn interrupts_of_a_hung_probe(run: &Run, console: &mut Conversation, monitor: &mut Monitor) -> Result<Interrupts> {
+    MORTAL.order(console, "hang")?;
+    console.expect("hang\r\n", SHORT)?;
+    if run.kind == Kind::V2 {
+        // QEMU's GICv2 tells its banked registers to cores only, and ends when the monitor asks.
+        return Ok(Vec::new());
+    }
+    interrupts(monitor, &[1])
+}
+
+/// GICv3: enabled, pending and active, priorities and triggers of all SPIs and of the private interrupts of `cores`.
+fn interrupts(monitor: &mut Monitor, cores: &[u64]) -> Result<Interrupts> {
+    /// QEMU `virt`: GICD, the first GICR, and one core's part of the GICRs.
+    const GICD: u64 = 0x0800_0000;
+    const GICR: u64 = 0x080a_0000;
+    const STRIDE: u64 = 0x2_0000;
+    /// Offset and words of ISENABLER, ISPENDR, ISACTIVER, ICFGR, for INTIDs 0 to 31.
+    const REGISTERS: [(&str, u64, u64); 4] =
+        [("enabled", 0x100, 1), ("pending", 0x200, 1), ("active", 0x300, 1), ("edge", 0xc00, 2)];
+    /// INTIDs 32 to 287: QEMU's board has no more.
+    const SPI_GROUPS: u64 = 8;
+    let mut all = Vec::new();
+    for (name, offset, words) in REGISTERS {
+        let spis = monitor.words(GICD + offset + 4 * words, words * SPI_GROUPS)?;
+        all.push((format!("SPIs {name}"), spis));
+        for core in cores {
+            let own = monitor.words(GICR + core * STRIDE + 0x1_0000 + offset, words)?;
+            all.push((format!("core {core} {name}"), own));
+        }
+    }
+    Ok(all)
+}
+
+fn linux(run: &mut Run, restarts: u32, seed: u64) -> Result<()> {
+    let (mut machine, mut monitor) = boot(run, "torture-linux")?;
+    let console = &mut machine.console;
+    WITNESS.ready(console)?;
+    let watch = Watch::begin(console)?;
+    expect_shell(console, 0)?;
+    let mut gdb = monitor.debug()?;
+    gdb.resume()?;
+    let before = (pool(console)?, interrupts_of_an_idle_linux(&mut monitor)?);
+
+    let mut random = Random(seed);
+    let began = Instant::now();
+    let mut witness = Ok(());
+    let mut ways = [0_u32; 3];
+    run.promise("linux_comes_back_from_any_moment_of_its_first_second", |_| {
+        for life in 2..restarts + 2 {
+            let way = end_linux(console, &mut gdb, &mut random, life)
+                .with_context(|| format!("the end of life {}, seed {seed}", life - 1))?;
+            ways[way as usize] += 1;
+            if life % 10 == 0 {
+                witness = std::mem::replace(&mut witness, Ok(())).and(watch.check(console));
+            }
+        }
+        expect_shell(console, console.seen()).context("the last life")
+    });
+    let each = began.elapsed().as_secs_f64() * 1000.0 / f64::from(restarts);
+    let [keys, wrecked, hung] = ways;
+    println!(
+        "L11   {}   {restarts} restarts of Linux, {each:.0} ms each: {keys} by key, {wrecked} by its own end after a \
+         wrecked PC, {hung} by key after one",
+        run.kind
+    );
+    run.promise("beat_and_memory_of_others_are_right_during_all_restarts_of_linux", |_| {
+        witness?;
+        watch.check(console)?;
+        check_beats(console)
+    });
+    run.promise("el2_memory_and_interrupt_controller_are_as_in_the_first_life_of_linux", |_| {
+        let after = (pool(console)?, interrupts_of_an_idle_linux(&mut monitor)?);
+        ensure!(before == after, "before {before:x?}\nafter {after:x?}");
+        Ok(())
+    });
+    Ok(())
+}
+
+/// How a life of Linux ended.
+#[derive(Clone, Copy)]
+enum Way {
+    Key,
+    Wrecked,
+    Hung,
+}
+
+/// Ends Linux at a random moment of its first second, from outside: by key, or by a PC that leads nowhere, which it may
+/// survive for a while or for ever; then a key ends it. Returns when the life of this number has begun.
+fn end_linux(console: &mut Conversation, gdb: &mut Gdb, random: &mut Random, life: u32) -> Result<Way> {
+    std::thread::sleep(Duration::from_millis(random.below(FIRST_MS)));
+    let (is_wrecked, core, pc) = (random.below(2) == 0, random.below(2) as u8, random.below(1 << 40) & !3);
+    let mut way = Way::Key;
+    if is_wrecked && wreck(gdb, core, pc)? {
+        let line = format!("partition 'linux' restarts: life {life}\r\n");
+        let deadline = Instant::now() + NOTICES_WITHIN;
+        let seen = console.seen();
+        let came_back = console.transcript().wait(seen, deadline, "the end of Linux", |bytes| {
+            String::from_utf8_lossy(bytes).contains(&line).then_some(())
+        });
+        way = if came_back.is_ok() { Way::Wrecked } else { Way::Hung };
+    }
+    if !matches!(way, Way::Wrecked) {
+        press_restart(console, "linux")?;
+    }
+    expect_life(console, "linux", life)?;
+    Ok(way)
+}
+
+/// Sends a core of Linux astray, unless it is at EL2 just now.
+fn wreck(gdb: &mut Gdb, core: u8, pc: u64) -> Result<bool> {
+    gdb.halt()?;
+    let is_guest = gdb.register(core, Register::Pstate)? >> 2 & 3 < 2;
+    if is_guest {
+        gdb.set_register(core, Register::Pc, pc)?;
+    }
+    gdb.resume()?;
+    Ok(is_guest)
+}
+
+/// Waits for Linux's shell, anywhere behind `from`.
+fn expect_shell(console: &mut Conversation, from: usize) -> Result<()> {
+    let deadline = console.deadline(BOOT);
+    let ready = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains("GUEST-READY").then_some(());
+    console.transcript().wait(from, deadline, "Linux's shell", ready)?;
+    console.skip();
+    Ok(())
+}
+
+/// The interrupt controller while Linux waits at its prompt and no interrupt is on its way.
+fn interrupts_of_an_idle_linux(monitor: &mut Monitor) -> Result<Interrupts> {
+    const TRIES: u32 = 100;
+    for _ in 0..TRIES {
+        let all = interrupts(monitor, &[0, 1])?;
+        let is_quiet = |(name, words): &(String, Vec<u32>)| {
+            !(name.ends_with("active") || name.ends_with("pending")) || words.iter().all(|word| *word == 0)
+        };
+        if all.iter().all(is_quiet) {
+            return Ok(all);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    anyhow::bail!("interrupts were pending or active at each of {TRIES} looks: {:x?}", interrupts(monitor, &[0, 1])?)
+}
