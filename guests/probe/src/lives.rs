@@ -51,6 +51,7 @@ const CLEAN: &[&str] = &[
     "SCXTNUM_EL1",
     "MDSCR",
     "MDCCINT",
+    "DISR",
     "OSDTRRX",
     "OSDTRTX",
     "OSECCR",

@@ -78,6 +78,7 @@ pub const NAMES: &[(&str, Encoding)] = &[
     ("CPUECTLR", Encoding(3, 1, 15, 2, 1)),
     ("VBAR", Encoding(3, 0, 12, 0, 0)),
     ("ISR", Encoding(3, 0, 12, 1, 0)),
+    ("DISR", Encoding(3, 0, 12, 1, 1)),
     ("ICC_BPR0", Encoding(3, 0, 12, 8, 3)),
     ("ICC_AP1R0", Encoding(3, 0, 12, 9, 0)),
     ("ICC_RPR", Encoding(3, 0, 12, 11, 3)),

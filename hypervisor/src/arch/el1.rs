@@ -252,6 +252,10 @@ pub fn reset() {
             "S3_3_C13_C0_7" = 0; // SCXTNUM_EL0
         }
     }
+    if field(ID_AA64PFR0_EL1.get(), 28) != 0 {
+        // VDISR_EL2, which a guest reaches as DISR_EL1 (HCR_EL2.AMO) although RAS is hidden: no trap covers it.
+        set! { "S3_4_C12_C1_1" = 0; }
+    }
     if has_pointer_authentication() {
         set! {
             "S3_0_C2_C1_0" = 0; "S3_0_C2_C1_1" = 0; // APIAKey
