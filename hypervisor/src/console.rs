@@ -14,6 +14,7 @@ pub use terminal::{Terminal, guest_read, guest_write};
 use crate::core_local::{self, Core, Doorbell};
 use crate::firmware;
 use crate::gic;
+use crate::panic;
 use crate::partition::{self, Partition, State as Life};
 use crate::timer::{self, Slot};
 use crate::uart;
@@ -187,7 +188,7 @@ fn come_back_in(milliseconds: u32) {
 /// Gives the UART what it takes. Returns whether more waits, for its interrupt.
 fn drain(state: &mut State) -> bool {
     while let Some(byte) = state.transmit.front().copied() {
-        if !uart::try_put(byte) {
+        if panic::is_told() || !uart::try_put(byte) {
             uart::enable_transmit(true);
             return true;
         }

@@ -32,6 +32,11 @@ extern "C" fn own_exception_rust(frame: &GuestFrame, kind: u64) -> ! {
     end(text, None, Backtrace { pc: [elr, frame.register(30)], stack: guest::lost_stack_pointer() })
 }
 
+/// Whether EL2's end is being told: the UART is no one else's from then on.
+pub fn is_told() -> bool {
+    IS_ENDING.load(Ordering::Relaxed)
+}
+
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     let place = info.location().map(|location| (location.file(), location.line()));
