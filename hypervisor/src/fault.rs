@@ -1,7 +1,8 @@
 //! Why a life ended that was not meant to: a record that says what happened, and where each vCPU was.
 //!
 //! A core that leaves the guest notes its vCPU's place; when the last one has left, the record is put together, printed,
-//! and kept until `Ctrl-T f` has shown it. The first record that nobody has read stays; later ones are counted.
+//! and kept until `Ctrl-T f` has shown it. The first record that nobody has read stays; later ones are counted. Only a
+//! key's record makes way unread: who pressed it knows.
 
 use crate::arch::guest::GuestFrame;
 use crate::core_local::Core;
@@ -178,7 +179,7 @@ impl Faults {
         let mut kept = self.0.lock();
         kept.count += u32::from(!cause.is_key());
         if kept.is_read {
-            (kept.record, kept.is_read, kept.later) = (Some(record), false, 0);
+            (kept.record, kept.is_read, kept.later) = (Some(record), cause.is_key(), 0);
         } else {
             kept.later += 1;
         }

@@ -214,6 +214,11 @@ pub fn kept(console: &mut Conversation) -> Result<()> {
     let third = crash(console, "faultloop")?;
     let shown = read(console)?;
     ensure!(text(&shown) == text(&third), "Ctrl-T f shows {shown:?}, the last fault was {third:?}");
+    // What a key ended is no news: its record makes way unread.
+    restart(console, &AGAIN)?;
+    let fourth = crash(console, "abortloop")?;
+    let shown = read(console)?;
+    ensure!(text(&shown) == text(&fourth), "Ctrl-T f shows {shown:?}, the fault after a key was {fourth:?}");
     Ok(())
 }
 
