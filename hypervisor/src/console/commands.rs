@@ -136,7 +136,10 @@ fn answer(state: &mut State, is_yes: bool) {
         Verb::PressPower if partition.state() != partition::State::Running => Err(Refused::Stopped),
         Verb::PressPower => {
             let core = core_local::this();
-            state.pressed = Some(partition.id);
+            // One timer, one key: whichever is held down yet is let go now.
+            if let Some(held) = state.pressed.replace(partition.id).and_then(partition_of) {
+                held.set_power_key(core, false);
+            }
             partition.set_power_key(core, true);
             timer::set_in(core, Slot::Button, PRESS_MS);
             Ok(())

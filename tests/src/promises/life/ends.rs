@@ -324,7 +324,15 @@ pub fn power_key(console: &mut Conversation) -> Result<()> {
         }
         AGAIN.ok(console, &format!("write32 {IC:#x} {PIN}"))?;
     }
-    let up = AGAIN.value(console, &format!("read32 {DATA:#x}"))?;
+    let pin = format!("read32 {DATA:#x}");
+    let up = AGAIN.value(console, &pin)?;
     ensure!(up == 0, "the power key stays down: GPIODATA = {up:#x}");
-    Ok(())
+    // Another partition's key pressed meanwhile: this one goes up all the same.
+    press_yes(console, AGAIN.digit, b'p')?;
+    press_yes(console, STAYS.digit, b'p')?;
+    let deadline = console.deadline(10);
+    while AGAIN.value(console, &pin)? != 0 {
+        ensure!(std::time::Instant::now() < deadline, "the power key stays down after another one was pressed");
+    }
+    AGAIN.ok(console, &format!("write32 {IC:#x} {PIN}")).map(drop)
 }
