@@ -175,11 +175,12 @@ impl Partition {
         self.cores().for_each(Core::begin_life);
         self.lives.leaving.store(u32::from(self.vcpus()), Ordering::Release);
         self.counter_offset.store(timer::now(), Ordering::Relaxed);
+        self.terminal.reset();
+        self.devices.reset();
+        // After them: the console core may be late with a key or a byte for the old life, and the line it drove goes too.
         self.vgic.lock().reset(&mut Edge::new(self, here) as &mut dyn Effects);
         // The model has disabled them; what the hardware still holds of the old life goes too.
         self.spis().for_each(|intid| gic::forget(here, intid));
-        self.terminal.reset();
-        self.devices.reset();
         // Entered is what it is as soon as nothing can keep vCPU 0 from it.
         let started = status.life.event(Event::Started, timer::now_ms());
         assert!(started.is_ok(), "a loaded partition starts");
