@@ -8,7 +8,7 @@
 //! [`tell`]: Partition::tell
 
 use super::Partition;
-use crate::arch::tlb;
+use crate::arch::{barrier, tlb};
 use crate::core_local::{self, Core, Doorbell};
 use crate::fault::{self, Cause, Faults, Place};
 use crate::gic;
@@ -217,10 +217,13 @@ impl Partition {
 
     /// EL2's timer on this core rang for the partition's life.
     fn life_timer(&'static self, core: &'static Core) {
-        match self.state() {
+        let status = self.lives.status.lock();
+        match status.life.state() {
+            // Under the lock: the next life must not begin meanwhile and lose its stage 2.
             State::Stopping if core.has_left.load(Ordering::Acquire) => self.cut_off(core),
             // Only vCPU 0's core waits; a stale deadline comes too early and is ignored.
             State::Crashed if timer::now() >= self.lives.wake_at.load(Ordering::Acquire) => {
+                drop(status);
                 // Only keys are refused.
                 let _ = self.tell(Event::Waited);
             }
@@ -236,6 +239,8 @@ impl Partition {
         self.set_stage2_valid(false);
         VTCR_EL2.set(self.vtcr);
         VTTBR_EL2.set(self.vttbr);
+        // The TLB operation takes its VMID from there; this core may never have entered a guest.
+        barrier::isb();
         tlb::invalidate_guest();
         // One that sleeps has no next instruction: let it hear the doorbell again (GICv3; on GICv2 nobody can disable it).
         for sibling in self.cores().filter(|sibling| !sibling.has_left.load(Ordering::Acquire)) {
