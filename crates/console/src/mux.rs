@@ -125,7 +125,7 @@ impl Mux {
     }
 
     /// Takes from the rings, whose places are [`Source::index`], and writes to the sink at most `budget` bytes, which
-    /// is at least [`crate::BURST`]. Sources take turns by lines.
+    /// is at least [`crate::BURST`]. Sources take turns by lines, EL2 before everybody else.
     ///
     /// Returns whether something waits: for room, or for another's line to end or to get [`HOLD_MS`] old. Then the
     /// caller comes back when there is room, and within [`HOLD_MS`].
@@ -143,6 +143,13 @@ impl Mux {
             for place in 0..SOURCES {
                 let index = (first + place) % SOURCES;
                 let (Some(source), Some(ring)) = (Source::at(index), rings.get(index)) else { continue };
+                // EL2's lines first: what it says of a partition was before what that partition says next.
+                while let Some(own) = rings.get(Source::EL2.index())
+                    && output.has_room()
+                    && self.turn(Source::EL2, own, now_ms, &mut output) == Turn::Wrote
+                {
+                    wrote = true;
+                }
                 match self.turn(source, ring, now_ms, &mut output) {
                     Turn::Idle => {}
                     Turn::Wrote => wrote = true,

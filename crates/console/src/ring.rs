@@ -70,6 +70,13 @@ impl<const N: usize> Ring<N> {
         bytes.iter().for_each(|&byte| self.push(byte));
     }
 
+    /// Producer: ends the line that it left open, if it did: what comes next is somebody else's.
+    pub fn end_line(&self) {
+        if self.in_line.load(Ordering::Relaxed) {
+            self.write(b"\r\n");
+        }
+    }
+
     fn store(&self, byte: u8) -> bool {
         let stored = self.stored.load(Ordering::Relaxed);
         if stored.wrapping_sub(self.taken.load(Ordering::Acquire)) >= N {

@@ -446,6 +446,7 @@ fn a_control_sequence_without_end_does_not_silence_the_others() {
     let mut seen = Vec::new();
     mux.focus(PartitionId::new(0), 0, &mut |bytes: &[u8]| seen.extend_from_slice(bytes));
     rings[0].write(b"\x1b]");
+    mux.pump(&rings, 0, 4096, &mut |bytes: &[u8]| seen.extend_from_slice(bytes));
     rings[Source::EL2.index()].write(b"still here\n");
     for now_ms in (0..2000).step_by(50) {
         rings[0].push(b'x');
@@ -453,4 +454,24 @@ fn a_control_sequence_without_end_does_not_silence_the_others() {
     }
     let text = String::from_utf8_lossy(&seen).into_owned();
     assert!(text.contains("\x18\r\nbulkhead| still here\r\n"), "{text:?}");
+}
+
+#[test]
+fn el2_speaks_first_and_a_life_that_ends_ends_its_line() {
+    let rings: [Ring<256>; SOURCES] = [const { Ring::new() }; SOURCES];
+    let mut mux = Mux::new(Mode::Tagged);
+    mux.set_name(PartitionId::new(0), "linux");
+    let mut seen = Vec::new();
+    let mut sink = |bytes: &[u8]| seen.extend_from_slice(bytes);
+    rings[0].write(b"ha");
+    mux.pump(&rings, 0, 4096, &mut sink);
+    rings[Source::EL2.index()].write(b"restarted by key\nlife 2\n");
+    rings[0].end_line();
+    rings[0].end_line();
+    rings[0].write(b"ready\n");
+    for now_ms in 1..4 {
+        mux.pump(&rings, now_ms, 4096, &mut sink);
+    }
+    let text = String::from_utf8_lossy(&seen).into_owned();
+    assert_eq!(text, "linux| ha\r\nbulkhead| restarted by key\r\nbulkhead| life 2\r\nlinux| ready\r\n");
 }

@@ -4,7 +4,7 @@ use super::{OUTPUTS, is_paused, ring_console};
 use crate::core_local::Core;
 use crate::interrupt;
 use crate::partition::Partition;
-use abi::machine;
+use abi::{PartitionId, machine};
 use console::{Ring, Source};
 use core::sync::atomic::{AtomicUsize, Ordering};
 use spin::mutex::SpinMutex;
@@ -48,9 +48,13 @@ impl Terminal {
         Self { uart: SpinMutex::new(Line::new()), input: Ring::new(), input_room: AtomicUsize::new(INPUT) }
     }
 
-    /// As at power-on, for a new life: what was typed for the old one is gone, output that waits for the UART stays.
-    pub fn reset(&self) {
+    /// As at power-on, for a new life: what was typed for the old one is gone, output that waits for the UART stays, and the
+    /// line that the old life left open ends.
+    pub fn reset(&self, partition: PartitionId) {
         let mut line = self.uart.lock();
+        if let Some(output) = Source::partition(partition).and_then(|source| OUTPUTS.get(source.index())) {
+            output.end_line();
+        }
         *line = Line::new();
         while self.take_input().is_some() {}
     }

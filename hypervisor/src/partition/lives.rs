@@ -175,7 +175,7 @@ impl Partition {
         self.cores().for_each(Core::begin_life);
         self.lives.leaving.store(u32::from(self.vcpus()), Ordering::Release);
         self.counter_offset.store(timer::now(), Ordering::Relaxed);
-        self.terminal.reset();
+        self.terminal.reset(self.id);
         self.devices.reset();
         // After them: the console core may be late with a key or a byte for the old life, and the line it drove goes too.
         self.vgic.lock().reset(&mut Edge::new(self, here) as &mut dyn Effects);
