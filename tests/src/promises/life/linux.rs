@@ -103,7 +103,8 @@ fn power_key(console: &mut Conversation) -> Result<()> {
     ensure!(keys.contains("event"), "no input device of gpio-keys: {keys:?}");
     shell.run("mkdir -p /etc/acpi/PWRF", SHORT)?;
     shell.run("printf '#!/bin/sh\\npoweroff\\n' >/etc/acpi/PWRF/00000080; chmod +x /etc/acpi/PWRF/00000080", SHORT)?;
-    shell.run("acpid -l /dev/null", SHORT)?;
+    // It listens some time after it has gone to the background.
+    shell.run("acpid -l /dev/null; until ls -l /proc/$(pidof acpid)/fd | grep -q event; do sleep 0.1; done", SHORT)?;
     press_yes(console, DIGIT, b'p')?;
     console.expect("The system is going down NOW!", SHORT).context("nobody acted on KEY_POWER")?;
     console.expect("reboot: Power down", SHORT)?;
