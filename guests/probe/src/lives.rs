@@ -65,7 +65,8 @@ const CLEAN: &[&str] = &[
 ];
 
 /// Registers of which a CPU has up to so many: name, count, the encoding of the nth.
-const BANKS: &[(&str, u8, fn(u8) -> Encoding)] = &[
+type Bank = (&'static str, u8, fn(u8) -> Encoding);
+const BANKS: &[Bank] = &[
     ("DBGBVR", 16, |n| Encoding(2, 0, 0, n, 4)),
     ("DBGBCR", 16, |n| Encoding(2, 0, 0, n, 5)),
     ("DBGWVR", 16, |n| Encoding(2, 0, 0, n, 6)),
@@ -237,8 +238,7 @@ fn hold() {
 /// Acknowledges what comes first, and never ends it.
 fn leave_active() {
     for _ in 0..PATIENCE {
-        if let Some(acknowledged) = gic::acknowledge() {
-            core::mem::forget(acknowledged);
+        if gic::acknowledge().is_some() {
             return;
         }
     }
