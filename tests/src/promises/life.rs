@@ -175,10 +175,10 @@ fn is_whole(console: &mut Conversation, probe: &Probe, vcpus: usize) -> Result<(
 
 /// Waits until `vcpu` has taken `intid` exactly once in this life.
 fn taken(console: &mut Conversation, probe: &Probe, vcpu: usize, intid: u32) -> Result<()> {
-    /// Orders, each of which takes some milliseconds.
-    const TRIES: usize = 50;
+    // A busy host may take long to run the other vCPU at all.
+    let deadline = console.deadline(10);
     let mut said = String::new();
-    for _ in 0..TRIES {
+    while std::time::Instant::now() < deadline {
         said = probe.ok(console, "irqs")?;
         let own = said.split(" v").chain(said.strip_prefix('v')).find_map(|part| part.split_once(':')).map(drop);
         ensure!(own.is_some(), "`irqs` said {said:?}");
