@@ -100,6 +100,15 @@ impl Monitor {
         Ok(gdb)
     }
 
+    /// One byte of physical memory or of a device's register.
+    pub fn byte(&mut self, address: u64) -> Result<u8> {
+        self.prompt.send(format!("xp /1xb {address:#x}\n"))?;
+        let answer = self.prompt.expect("(qemu) ", 20)?;
+        let digits = answer.rsplit(": 0x").next().map(str::trim);
+        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        byte.with_context(|| format!("QEMU says {answer:?} of {address:#x}"))
+    }
+
     /// Writes `bytes` to physical memory, or to a device's register, at `address`; the machine stands still meanwhile.
     pub fn write(&mut self, address: u64, bytes: &[u8]) -> Result<()> {
         let mut gdb = self.debug()?;

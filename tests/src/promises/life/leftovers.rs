@@ -122,16 +122,18 @@ pub fn interrupts_held(console: &mut Conversation) -> Result<()> {
     Ok(())
 }
 
-/// L04: vCPU 1 spins with everything masked on a core whose doorbell is disabled behind EL2's back.
+/// L04: vCPU 1 spins with everything masked, on a core that does not hear EL2's doorbell any more.
 pub fn silent_core(console: &mut Conversation, monitor: &mut Monitor) -> Result<()> {
-    /// SGI frame of a redistributor of QEMU's `virt`: GICR_ICENABLER0. `again`'s vCPU 1 is on core 2.
-    const ICENABLER0: u64 = 0x080a_0000 + 2 * 0x2_0000 + 0x1_0180;
-    /// EL2's doorbell.
-    const SGI_0: u32 = 1;
+    /// SGI frame of the redistributor of core 2, `again`'s vCPU 1: GICR_ICENABLER0, and GICR_IPRIORITYR0, whose first byte
+    /// is that of SGI 0, the doorbell.
+    const SGI_FRAME: u64 = 0x080a_0000 + 2 * 0x2_0000 + 0x1_0000;
+    const ICENABLER0: u64 = SGI_FRAME + 0x180;
+    const IPRIORITYR0: u64 = SGI_FRAME + 0x400;
+    let cut = "partition 'again': a core does not answer, its stage 2 is taken away";
     AGAIN.ok(console, "park spin")?;
-    monitor.write(ICENABLER0, &SGI_0.to_le_bytes())?;
+    monitor.write(ICENABLER0, &1_u32.to_le_bytes())?;
     press_yes(console, AGAIN.digit, b'r')?;
-    comes_back_after(console, &AGAIN, &["partition 'again': a core does not answer, its stage 2 is taken away"])?;
+    comes_back_after(console, &AGAIN, &[cut])?;
     is_whole(console, &AGAIN, 2)?;
     // The doorbell rings again: no stage 2 has to be taken away this time.
     AGAIN.ok(console, "park spin")?;
@@ -139,5 +141,13 @@ pub fn silent_core(console: &mut Conversation, monitor: &mut Monitor) -> Result<
     restart(console, &AGAIN)?;
     let said = console.transcript().text_from(from);
     ensure!(!said.contains("does not answer"), "the doorbell of core 2 stays silent:\n{said}");
+    // Enabling it does not help where its priority is below the mask: only the abort takes the core out of the guest.
+    AGAIN.ok(console, "park spin")?;
+    let priority = monitor.byte(IPRIORITYR0)?;
+    monitor.write(IPRIORITYR0, &[0xff])?;
+    press_yes(console, AGAIN.digit, b'r')?;
+    let (_, lines) = comes_back_after(console, &AGAIN, &[cut, " again/v1: pc "])?;
+    ensure!(lines.concat().contains(" (instruction abort"), "vCPU 1 was not taken out by an abort: {lines:?}");
+    monitor.write(IPRIORITYR0, &[priority])?;
     is_whole(console, &AGAIN, 2)
 }
