@@ -131,6 +131,9 @@ pub fn timer_interrupt(core: &'static Core) {
             partition.set_power_key(core, false);
         }
     }
+    if timer::take_due(core, Slot::Silence) {
+        partition::all().iter().for_each(|partition| partition.see_silence(core));
+    }
     if timer::take_due(core, Slot::Console) {
         pump();
         if gic::needs_nudges() {

@@ -183,12 +183,16 @@ fn decode(core: &'static Core, frame: &mut GuestFrame, abort: Abort) {
         return inject(core, frame, Injection::DataAbort(abort));
     };
     let esr = found.describe(ESR_EL2.get());
+    let pc = ELR_EL2.get();
     match gic::version() {
         Version::V2 => data_abort::<V2>(core, frame, esr),
         Version::V3 => data_abort::<V3>(core, frame, esr),
     }
-    let base = found.base() as u8;
-    frame.set_register(base, found.moved(frame.register(base)));
+    // Where the access is to be tried again, its base stays for then.
+    if ELR_EL2.get() != pc {
+        let base = found.base() as u8;
+        frame.set_register(base, found.moved(frame.register(base)));
+    }
 }
 
 #[inline(never)]

@@ -10,7 +10,6 @@ use aarch64_cpu::registers::{ELR_EL2, ESR_EL2, FAR_EL2};
 use core::fmt;
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, Ordering};
-use manifest::OnPanic;
 use tock_registers::interfaces::Readable;
 use uart::emergency;
 
@@ -64,7 +63,7 @@ fn end(what: fmt::Arguments<'_>, place: Option<(&str, u32)>, backtrace: Backtrac
     core_local::all().filter(|other| Some(other.id) != core.map(|core| core.id)).for_each(|other| {
         other.ask(Doorbell::Halt, gic::ring);
     });
-    if partition::system().is_some_and(|system| system.on_hypervisor_panic == OnPanic::Reset) {
+    if partition::resets_on_panic() {
         emergency(format_args!("bulkhead: the machine resets (on_hypervisor_panic)\r\n"));
         firmware::reset();
     }

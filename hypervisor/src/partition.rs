@@ -11,8 +11,8 @@ use abi::{IntId, PartitionId, VcpuId, Vmid, machine};
 use addr::{Address, Ipa, Pa};
 use core::sync::atomic::AtomicU64;
 use lives::Lives;
-pub use lives::{State, tell_timer};
-use manifest::{Board, System};
+pub use lives::{ANSWER_MS, State, tell_timer};
+use manifest::{Board, OnPanic, PowerOff, System};
 use spin::{Once, mutex::SpinMutex};
 use stage2::{Attributes, Geometry};
 use vgic::{Bank, Version, Vgic};
@@ -58,6 +58,13 @@ pub fn bundle() -> &'static [u8] {
 /// The system, once its partitions are made.
 pub fn system() -> Option<&'static System> {
     SYSTEM.get().map(|(system, ..)| *system)
+}
+
+/// Whether EL2's own end resets the board: where the system file says so and the board's firmware can.
+pub fn resets_on_panic() -> bool {
+    SYSTEM.get().is_some_and(|(system, board, _)| {
+        system.on_hypervisor_panic == OnPanic::Reset && board.power_off == PowerOff::PsciSmc
+    })
 }
 
 /// Makes the partitions of `system`; `bundle` holds their payloads. Once, before [`memory::freeze`].

@@ -209,6 +209,9 @@ fn pmcr() -> u64 {
 /// Writes the guest's reset values to every EL1 and EL0 register that it can write (el1 of the Arm ARM's reset
 /// values where they are known, 0 elsewhere). EL1's MMU and caches are off afterwards.
 pub fn reset() {
+    // First, and in effect before MDSCR_EL1 is written: its transfer bits are read-only while the OS lock is open.
+    set! { "oslar_el1" = 1; }
+    barrier::isb();
     set! {
         // RES1 bits and what a Cortex-A72 comes out of reset with.
         "sctlr_el1" = 0x00c5_0838;
@@ -244,7 +247,6 @@ pub fn reset() {
         // The claim tags have no other reset than a cold one.
         "dbgclaimclr_el1" = 0xff;
         "osdlr_el1" = 0;
-        "oslar_el1" = 1;
     }
     if field(ID_AA64PFR0_EL1.get(), 56) >= 2 {
         set! {

@@ -87,9 +87,7 @@ fn focus(state: &mut State, id: PartitionId) {
 }
 
 fn help() {
-    info!("Ctrl-T, then: a digit moves the keyboard, s shows partitions and counters, f the last faults,");
-    info!("r restarts, k stops, g starts the partition with the keyboard, p presses its power key (all ask first),");
-    info!("Ctrl-T sends Ctrl-T, ? helps");
+    info!("Ctrl-T, then: digit keyboard, s state, f faults, r restart, k stop, g start, p power key (r k g p ask first)");
     for (n, partition) in (1u64..).zip(partition::all()) {
         info!("Ctrl-T {n}: {} ({})", partition.name(), partition.state().name());
     }
@@ -145,6 +143,7 @@ fn answer(state: &mut State, is_yes: bool) {
             Ok(())
         }
     };
+    timer::set_in(core_local::this(), Slot::Silence, partition::ANSWER_MS);
     if result.is_err() {
         warn!("'{}' is {}: not now", partition.name(), partition.state().name());
     }

@@ -288,6 +288,8 @@ impl Gic for V3 {
             gicr.icactiver0.set(bit);
             gicr.icpendr0.set(bit);
         } else if let Some(word) = Some(intid.index() / 32).filter(|word| *word < 32) {
+            // Where it was disabled just before, no core takes it any more once that has had its effect.
+            wait_for(|| distributor().ctlr.get() & CTLR_RWP == 0, "GICD_CTLR.RWP");
             distributor().icactiver[word].set(bit);
             distributor().icpendr[word].set(bit);
         }

@@ -16,7 +16,7 @@ use crate::interrupt::Edge;
 use crate::load::Job;
 use crate::timer::{self, Slot};
 use crate::{console, memory, vcpu};
-use aarch64_cpu::registers::{VTCR_EL2, VTTBR_EL2};
+use aarch64_cpu::registers::VTTBR_EL2;
 use abi::{Policy, VcpuId};
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -24,12 +24,12 @@ pub use life::State;
 use life::{Action, Event, Life, Reason, Refused, Why};
 use psci::PowerState;
 use spin::mutex::SpinMutex;
-use tock_registers::interfaces::Writeable;
+use tock_registers::interfaces::{Readable, Writeable};
 use vgic::Effects;
 
 /// How long a core may take to answer its doorbell, in milliseconds: it is in the guest, where nothing masks it, or in a
 /// piece of EL2 that ends.
-const ANSWER_MS: u32 = 20;
+pub const ANSWER_MS: u32 = 20;
 
 /// A partition's lives.
 pub struct Lives {
@@ -220,7 +220,7 @@ impl Partition {
         let status = self.lives.status.lock();
         match status.life.state() {
             // Under the lock: the next life must not begin meanwhile and lose its stage 2.
-            State::Stopping if core.has_left.load(Ordering::Acquire) => self.cut_off(core),
+            State::Stopping if core.has_left.load(Ordering::Acquire) => self.cut_off(core, Slot::Life),
             // Only vCPU 0's core waits; a stale deadline comes too early and is ignored.
             State::Crashed if timer::now() >= self.lives.wake_at.load(Ordering::Acquire) => {
                 drop(status);
@@ -231,23 +231,36 @@ impl Partition {
         }
     }
 
-    /// A sibling does not answer its doorbell: without a stage 2 its next instruction is an abort to EL2, which nothing
-    /// masks (Arm ARM D1.3.6). On a core that has left.
-    fn cut_off(&'static self, core: &'static Core) {
-        warn!("partition '{}': a core does not answer, its stage 2 is taken away", self.name());
-        self.lives.is_cut.store(true, Ordering::Release);
-        self.set_stage2_valid(false);
-        VTCR_EL2.set(self.vtcr);
+    /// A key on the console core, `core`, wanted an end that should have come by now: a partition whose cores are all silent
+    /// has nobody else to see it.
+    pub fn see_silence(&'static self, core: &'static Core) {
+        let status = self.lives.status.lock();
+        let is_outside = core.assignment.is_none_or(|own| !core::ptr::eq(own.partition, self));
+        if status.life.state() == State::Stopping && is_outside {
+            self.cut_off(core, Slot::Silence);
+        }
+    }
+
+    /// A core does not answer its doorbell: without a stage 2 its next instruction is an abort to EL2, which nothing masks
+    /// (Arm ARM D1.3.6). Under the life's lock, on another core; `slot` is when it looks again.
+    fn cut_off(&'static self, core: &'static Core, slot: Slot) {
+        if !self.lives.is_cut.swap(true, Ordering::AcqRel) {
+            warn!("partition '{}': a core does not answer, its stage 2 is taken away", self.name());
+            self.set_stage2_valid(false);
+        }
+        // The TLB operation takes its VMID from there; this core may run another guest, or may never have run one.
+        let own = VTTBR_EL2.get();
         VTTBR_EL2.set(self.vttbr);
-        // The TLB operation takes its VMID from there; this core may never have entered a guest.
         barrier::isb();
         tlb::invalidate_guest();
+        VTTBR_EL2.set(own);
+        barrier::isb();
         // One that sleeps has no next instruction: let it hear the doorbell again (GICv3; on GICv2 nobody can disable it).
         for sibling in self.cores().filter(|sibling| !sibling.has_left.load(Ordering::Acquire)) {
             gic::set_enabled(sibling, gic::DOORBELL, true);
             gic::ring(sibling);
         }
-        timer::set_in(core, Slot::Life, ANSWER_MS);
+        timer::set_in(core, slot, ANSWER_MS);
     }
 
     /// Makes every entry of the root table valid or invalid; its other bits stay.
