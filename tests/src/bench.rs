@@ -5,6 +5,7 @@
 //! are held to `tests/bench-baseline.txt` exactly and to the peers, maxima to the baseline with a small margin.
 
 use crate::elcount::{self, Stretches};
+use crate::figures;
 use crate::machine::{GicVersion, Recipe};
 use crate::project::{self, Project};
 use crate::promises::speed;
@@ -191,6 +192,24 @@ impl Baseline {
         different
     }
 
+    /// Figures of [`crate::figures`] that differ by more than they may.
+    pub fn far_from(&self, rows: &Rows, kind: Kind) -> Vec<String> {
+        let mut different = Vec::new();
+        for (name, row) in rows {
+            let Some(known) = self.row(kind, name) else {
+                different.push(format!("{name}: {} is not in the baseline", row.median));
+                continue;
+            };
+            let slack = |number: u64| number * figures::tolerance(name) / 100;
+            if row.median.abs_diff(known.median) > slack(known.median) || row.max > known.max + slack(known.max) {
+                let Row { median, max } = row;
+                different
+                    .push(format!("{name}: {median}, worst {max}; the baseline has {}, {}", known.median, known.max));
+            }
+        }
+        different
+    }
+
     fn accept(&mut self, rows: &Rows, kind: Kind, qemu: &str) -> Result<()> {
         self.rows.retain(|(machine, _), _| *machine != kind.to_string());
         self.rows.extend(rows.iter().map(|(name, row)| ((kind.to_string(), name.clone()), *row)));
@@ -234,13 +253,14 @@ pub fn print(is_accepted: bool) -> Result<ExitCode> {
             println!("{name:<26} {:>10} {:>10} {:>10} {peer:>10}", show(floor), row.median, row.max);
         }
         complaints.extend(behind_peers(&rows, &plain, kind).into_iter().map(|line| format!("{kind} {line}")));
+        print_levels(&run, gic)?;
+        let figures = print_figures(&run, gic)?;
         if is_accepted {
-            baseline.accept(&rows, kind, &qemu)?;
+            baseline.accept(&rows.into_iter().chain(figures).collect(), kind, &qemu)?;
         } else {
-            let different = baseline.differences(&rows, kind, &qemu);
+            let different = [baseline.differences(&rows, kind, &qemu), baseline.far_from(&figures, kind)].concat();
             complaints.extend(different.into_iter().map(|line| format!("{kind} {line}")));
         }
-        print_levels(&run, gic)?;
         run.finish(Ok(()));
     }
     project.close(true);
@@ -249,6 +269,21 @@ pub fn print(is_accepted: bool) -> Result<ExitCode> {
         println!("{complaint}");
     }
     Ok(if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Restarts and masked stretches, in instructions at EL2 on the guest's core, beside what the issue allows.
+fn print_figures(run: &Run, gic: GicVersion) -> Result<Rows> {
+    let mut rows = figures::restart_rows(run, gic, gic == GicVersion::V3)?;
+    let (masked, causes) = figures::masked_rows(run, gic)?;
+    rows.extend(masked);
+    println!("{:<26} {:>12} {:>10} {:>10}", "figure", "EL2", "worst", "at most");
+    for (name, row) in &rows {
+        let bound = figures::BOUNDS.iter().find(|(bounded, _)| bounded == name).map(|(_, most)| most.to_string());
+        println!("{name:<26} {:>12} {:>10} {:>10}", row.median, row.max, bound.as_deref().unwrap_or("-"));
+    }
+    figures::above_bounds(&rows).iter().for_each(|line| println!("above its bound: {line}"));
+    causes.iter().for_each(|cause| println!("{cause}"));
+    Ok(rows)
 }
 
 /// The second, independent count: instructions at EL2 and entries into it, for each phase of the guest.

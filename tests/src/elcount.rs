@@ -68,8 +68,7 @@ impl Stretches {
 
     /// All that the plugin wrote to `file`.
     pub fn read(file: &Path) -> Result<Vec<Self>> {
-        let text = std::fs::read_to_string(file).with_context(|| format!("the plugin wrote no {}", file.display()))?;
-        text.lines().map(|line| Self::parse(line).with_context(|| format!("the plugin wrote {line:?}"))).collect()
+        read(file, "STRETCH ", Self::parse)
     }
 
     /// The longest of any kind, in instructions.
@@ -78,9 +77,100 @@ impl Stretches {
     }
 }
 
+/// The lines of one kind.
+fn read<T>(file: &Path, kind: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("the plugin wrote no {}", file.display()))?;
+    let lines = text.lines().filter(|line| line.starts_with(kind));
+    lines.map(|line| parse(line).with_context(|| format!("the plugin wrote {line:?}"))).collect()
+}
+
+/// A vCPU that ran before starts: at the first instruction of a life, or with CPU_ON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// The partition's VMID: 1 is the first partition.
+    pub vmid: u64,
+    /// The vCPU.
+    pub vcpu: u64,
+    /// What its core executed at EL2 since it last left the guest.
+    pub instructions: u64,
+}
+
+impl Start {
+    fn parse(line: &str) -> Option<Self> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let ["START", "vmid", vmid, "vcpu", vcpu, "el2", instructions] = words.as_slice() else { return None };
+        Some(Self { vmid: vmid.parse().ok()?, vcpu: vcpu.parse().ok()?, instructions: instructions.parse().ok()? })
+    }
+
+    /// All that the plugin wrote to `file`, in order.
+    pub fn read(file: &Path) -> Result<Vec<Self>> {
+        read(file, "START ", Self::parse)
+    }
+}
+
+/// The longest stretch of one vCPU.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Longest {
+    /// The partition's VMID.
+    pub vmid: u64,
+    /// The vCPU.
+    pub vcpu: u64,
+    /// `sync`, `irq` or `other`.
+    pub kind: String,
+    /// Its instructions, without those below.
+    pub instructions: u64,
+    /// Instructions of waiting for locks.
+    pub waited: u64,
+    /// ESR_EL2: the reason, where the kind is `sync`.
+    pub esr: u64,
+    /// Instructions by block of code, at its virtual address.
+    pub places: Vec<(u64, u64)>,
+}
+
+impl Longest {
+    fn parse(line: &str) -> Option<Self> {
+        let (head, places) = line.split_once(" at")?;
+        let words: Vec<&str> = head.split_whitespace().collect();
+        let ["LONGEST", "vmid", vmid, "vcpu", vcpu, kind, instructions, "waited", waited, "esr", esr] =
+            words.as_slice()
+        else {
+            return None;
+        };
+        let hexadecimal = |word: &str| u64::from_str_radix(word.strip_prefix("0x")?, 16).ok();
+        let place = |word: &str| {
+            let (address, count) = word.split_once('=')?;
+            Some((hexadecimal(address)?, count.parse().ok()?))
+        };
+        Some(Self {
+            vmid: vmid.parse().ok()?,
+            vcpu: vcpu.parse().ok()?,
+            kind: (*kind).to_owned(),
+            instructions: instructions.parse().ok()?,
+            waited: waited.parse().ok()?,
+            esr: hexadecimal(esr)?,
+            places: places.split_whitespace().map(place).collect::<Option<_>>()?,
+        })
+    }
+
+    /// All that the plugin wrote to `file`.
+    pub fn read(file: &Path) -> Result<Vec<Self>> {
+        read(file, "LONGEST ", Self::parse)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn starts_and_longest_stretches_are_read() {
+        let start = Start::parse("START vmid 2 vcpu 1 el2 15953828").unwrap();
+        assert_eq!(start, Start { vmid: 2, vcpu: 1, instructions: 15_953_828 });
+        let line = "LONGEST vmid 1 vcpu 0 sync 1234 waited 7 esr 0x93800007 at 0x4000001400=12 0x4000001430=9";
+        let longest = Longest::parse(line).unwrap();
+        assert_eq!((longest.instructions, longest.waited, longest.esr), (1234, 7, 0x9380_0007));
+        assert_eq!(longest.places, [(0x40_0000_1400, 12), (0x40_0000_1430, 9)]);
+    }
 
     const KINDS: &str = "sync 0 min 0 max 0 sum 0 irq 1000 min 41 max 43 sum 41002 other 0 min 0 max 0 sum 0";
 

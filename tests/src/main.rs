@@ -13,6 +13,7 @@ mod control;
 mod conversation;
 mod counters;
 mod elcount;
+mod figures;
 mod gdb;
 mod life;
 mod machine;

@@ -9,6 +9,7 @@ mod isolation;
 mod life;
 mod linux;
 mod panic;
+pub mod restarts;
 pub mod speed;
 mod torture;
 
@@ -27,6 +28,7 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
         life::linux::SCENARIOS,
         linux::SCENARIOS,
         panic::SCENARIOS,
+        restarts::SCENARIOS,
         speed::SCENARIOS,
         torture::SCENARIOS,
     ];

@@ -38,10 +38,22 @@
  * is counted to the end of its slice, since its holder cannot run meanwhile: take
  * the longest stretch of cores that share locks without -icount, where this works
  * too (a thread for each vCPU).
+ *
+ * What a core executes while it waits for a lock is not counted but told: `waited`. It is known by an ISB (Rust's
+ * spin_loop) that comes again within a few instructions. For the longest stretch of each vCPU there is a line with
+ * what it was entered for and where it executed how much, block by block:
+ *
+ *   LONGEST vmid 1 vcpu 0 sync 1234 waited 0 esr 0x93800007 at 0x4000001400=12 0x4000001430=9 ...
+ *
+ * And whenever a core starts a vCPU that ran before, a line tells what the core executed at EL2 since it last left
+ * the guest: from a life's end on that core to the first instruction of the next one.
+ *
+ *   START vmid 1 vcpu 0 el2 410000
  */
 #include <stdint.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <pthread.h>
 
@@ -84,7 +96,7 @@ struct counts {
 };
 static struct counts live[MAXCPU];
 static struct counts start;
-static struct regh *pstate_reg, *vbar_reg, *tpidr_reg, *vttbr_reg, *vmpidr_reg;
+static struct regh *pstate_reg, *vbar_reg, *tpidr_reg, *vttbr_reg, *vmpidr_reg, *esr_reg;
 static __thread struct gbytes *scratch;
 static FILE *out;
 static int phase = -1, booted;
@@ -144,16 +156,41 @@ static uint64_t reg(struct regh *r);
 /* Stretches. */
 
 struct extent { uint64_t n, min, max, sum; };
+/* A translated block of EL2. */
+struct block {
+	uint64_t address;
+	unsigned insn;
+	int kind, waits;
+};
+/* Blocks of a stretch that are remembered; a longer one loses its end. */
+#define MAXTRACE 16384
 struct core {
 	uint64_t tpidr;
 	/* The open stretch: instructions so far, the kind of its entry, whose vCPU was left. */
 	uint64_t insn;
 	int open, kind;
 	unsigned guest;
+	/* Not counted: waiting for locks. The last block that waits, and when it came. */
+	uint64_t waited, wait_insn;
+	const struct block *wait;
+	/* Why it was entered, and where it was. */
+	uint64_t esr;
+	const struct block *trace[MAXTRACE];
+	unsigned ntrace;
+	/* Since the guest was last left, whatever came between. */
+	uint64_t since;
+	int left, starts;
 };
+struct place { uint64_t address, insn; };
+#define MAXPLACE 1024
 struct guest {
 	uint64_t vttbr, vmpidr;
 	struct extent total[NKIND], phase[NKIND];
+	/* The longest stretch. */
+	uint64_t insn, waited, esr;
+	int kind;
+	struct place places[MAXPLACE];
+	unsigned nplaces;
 };
 static struct core cores[MAXCPU];
 static struct guest guests[MAXCPU];
@@ -182,7 +219,7 @@ static unsigned guest_left(void)
 static void on_el2_block(unsigned vcpu, void *udata)
 {
 	uint64_t tpidr = reg(tpidr_reg);
-	int kind = (int)(intptr_t)udata;
+	const struct block *block = udata;
 	(void)vcpu;
 	if (here->tpidr != tpidr) {
 		unsigned i = 0;
@@ -194,12 +231,26 @@ static void on_el2_block(unsigned vcpu, void *udata)
 		here = &cores[i % MAXCPU];
 		pthread_mutex_unlock(&tables);
 	}
-	if (kind >= 0) {
-		here->open = 1;
-		here->kind = kind;
-		here->insn = 0;
+	if (block->kind >= 0) {
+		here->open = here->left = 1;
+		here->kind = block->kind;
+		here->insn = here->since = here->waited = 0;
+		here->starts = 0;
+		here->wait = NULL;
+		here->ntrace = 0;
+		here->esr = reg(esr_reg);
 		here->guest = guest_left();
 	}
+	if (block->waits) {
+		if (here->wait == block && here->insn - here->wait_insn <= 16) {
+			here->waited += here->insn - here->wait_insn;
+			here->insn = here->wait_insn;
+		}
+		here->wait = block;
+		here->wait_insn = here->insn;
+	}
+	if (here->open && here->ntrace < MAXTRACE)
+		here->trace[here->ntrace++] = block;
 }
 
 static void on_el2_insn(unsigned vcpu, void *udata)
@@ -207,6 +258,15 @@ static void on_el2_insn(unsigned vcpu, void *udata)
 	(void)vcpu;
 	(void)udata;
 	here->insn++;
+	here->since++;
+}
+
+static void on_el2_start(unsigned vcpu, void *udata)
+{
+	(void)vcpu;
+	(void)udata;
+	here->open = 0;
+	here->starts = 1;
 }
 
 static void on_el2_idle(unsigned vcpu, void *udata)
@@ -226,6 +286,29 @@ static void extend(struct extent *e, uint64_t insn)
 	e->sum += insn;
 }
 
+/* The longest stretch of this vCPU so far: where was it? */
+static void remember(struct guest *g)
+{
+	g->insn = here->insn;
+	g->waited = here->waited;
+	g->esr = here->esr;
+	g->kind = here->kind;
+	g->nplaces = 0;
+	for (unsigned i = 0; i < here->ntrace; i++) {
+		unsigned p = 0;
+		while (p < g->nplaces && g->places[p].address != here->trace[i]->address)
+			p++;
+		if (p == MAXPLACE)
+			continue;
+		if (p == g->nplaces) {
+			g->places[p].address = here->trace[i]->address;
+			g->places[p].insn = 0;
+			g->nplaces++;
+		}
+		g->places[p].insn += here->trace[i]->insn;
+	}
+}
+
 /* Called for ERET after it was counted. */
 static void on_el2_eret(unsigned vcpu, void *udata)
 {
@@ -234,8 +317,18 @@ static void on_el2_eret(unsigned vcpu, void *udata)
 	if (here->open) {
 		extend(&guests[here->guest].total[here->kind], here->insn);
 		extend(&guests[here->guest].phase[here->kind], here->insn);
+		if (here->insn > guests[here->guest].insn)
+			remember(&guests[here->guest]);
 	}
-	here->open = 0;
+	if (here->starts && here->left) {
+		const struct guest *g = &guests[here->guest];
+		pthread_mutex_lock(&tables);
+		fprintf(out, "START vmid %u vcpu %u el2 %lu\n", (unsigned)(g->vttbr >> 48), (unsigned)(g->vmpidr & 0xff),
+			here->since);
+		fflush(out);
+		pthread_mutex_unlock(&tables);
+	}
+	here->open = here->starts = here->left = 0;
 }
 
 static void report_stretches(const char *what, int n)
@@ -250,6 +343,13 @@ static void report_stretches(const char *what, int n)
 		for (int k = 0; k < NKIND; k++)
 			fprintf(out, " %s %lu min %lu max %lu sum %lu", names[k], e[k].n, e[k].min, e[k].max, e[k].sum);
 		fprintf(out, "\n");
+		if (n >= 0 || !guests[i].insn)
+			continue;
+		fprintf(out, "LONGEST vmid %u vcpu %u %s %lu waited %lu esr 0x%lx at", (unsigned)(guests[i].vttbr >> 48),
+			(unsigned)(guests[i].vmpidr & 0xff), names[guests[i].kind], guests[i].insn, guests[i].waited, guests[i].esr);
+		for (unsigned p = 0; p < guests[i].nplaces; p++)
+			fprintf(out, " 0x%lx=%lu", guests[i].places[p].address, guests[i].places[p].insn);
+		fprintf(out, "\n");
 	}
 	fflush(out);
 }
@@ -259,8 +359,17 @@ static void translate_stretches(struct tb *tb, unsigned el)
 	size_t n = qemu_plugin_tb_n_insns(tb);
 	if (el == 2) {
 		uint64_t off = qemu_plugin_tb_vaddr(tb) - reg(vbar_reg);
-		int kind = off < 0x400 || off >= 0x600 || (off & 0x7f) ? -1 : off == 0x400 ? SYNC : off == 0x480 ? IRQ : OTHER;
-		qemu_plugin_register_vcpu_tb_exec_cb(tb, on_el2_block, CB_R_REGS, (void *)(intptr_t)kind);
+		/* Lives as long as the block may be executed, which nobody tells: never freed. */
+		struct block *block = malloc(sizeof(*block));
+		uint32_t last = 0;
+		if (!block)
+			abort();
+		qemu_plugin_insn_data(qemu_plugin_tb_get_insn(tb, n - 1), &last, 4);
+		block->address = qemu_plugin_tb_vaddr(tb);
+		block->insn = (unsigned)n;
+		block->kind = off < 0x400 || off >= 0x600 || (off & 0x7f) ? -1 : off == 0x400 ? SYNC : off == 0x480 ? IRQ : OTHER;
+		block->waits = last == 0xd5033fdf;                 /* isb */
+		qemu_plugin_register_vcpu_tb_exec_cb(tb, on_el2_block, CB_R_REGS, block);
 	}
 	for (size_t i = 0; el == 2 && i < n; i++) {
 		struct insn *in = qemu_plugin_tb_get_insn(tb, i);
@@ -269,9 +378,10 @@ static void translate_stretches(struct tb *tb, unsigned el)
 		qemu_plugin_register_vcpu_insn_exec_cb(in, on_el2_insn, CB_NO_REGS, NULL);
 		if (op == 0xd69f03e0)                              /* eret */
 			qemu_plugin_register_vcpu_insn_exec_cb(in, on_el2_eret, CB_NO_REGS, NULL);
-		else if (op == 0xd503207f || op == 0xd503205f ||   /* wfi, wfe */
-			 (op & 0xffffffe0) == 0xd51ce060)          /* msr cntvoff_el2 */
+		else if (op == 0xd503207f || op == 0xd503205f)     /* wfi, wfe */
 			qemu_plugin_register_vcpu_insn_exec_cb(in, on_el2_idle, CB_NO_REGS, NULL);
+		else if ((op & 0xffffffe0) == 0xd51ce060)          /* msr cntvoff_el2 */
+			qemu_plugin_register_vcpu_insn_exec_cb(in, on_el2_start, CB_NO_REGS, NULL);
 	}
 }
 
@@ -353,6 +463,8 @@ static void on_vcpu(plugin_id id, unsigned vcpu)
 			vttbr_reg = d[i].handle;
 		if (!strcmp(d[i].name, "VMPIDR_EL2"))
 			vmpidr_reg = d[i].handle;
+		if (!strcmp(d[i].name, "ESR_EL2"))
+			esr_reg = d[i].handle;
 	}
 	if (wants_stretches && !(tpidr_reg && vttbr_reg && vmpidr_reg))
 		fprintf(out, "STRETCH note: no TPIDR_EL2, VTTBR_EL2 or VMPIDR_EL2 register\n");

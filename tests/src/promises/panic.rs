@@ -9,7 +9,7 @@ use crate::monitor::{Monitor, Socket};
 use crate::promises::linux::gic;
 use crate::run::Run;
 use crate::scenario::{Kind, Scenario, When, promise};
-use crate::symbols;
+use crate::symbols::Symbols;
 use anyhow::{Context, Result, bail, ensure};
 use std::fs::File;
 use std::path::Path;
@@ -64,7 +64,7 @@ fn stop_at_exit(run: &Run, image: &Path, exit: &str) -> Result<(Machine, Monitor
     machine.console.expect("control: beat 1000 Hz", SHORT)?;
     machine.console.expect("hello: tick", SHORT)?;
     let mut gdb = monitor.debug()?;
-    gdb.run_to(CORE, symbols::address_of(run.project, exit)?)?;
+    gdb.run_to(CORE, Symbols::read(run.project)?.address_of(exit)?)?;
     Ok((machine, monitor, gdb))
 }
 
@@ -72,7 +72,7 @@ fn stop_at_exit(run: &Run, image: &Path, exit: &str) -> Result<(Machine, Monitor
 fn send_to_allocate(run: &Run, mut gdb: Gdb) -> Result<()> {
     gdb.set_register(CORE, Register::X(0), 4096)?;
     gdb.set_register(CORE, Register::X(1), 4096)?;
-    gdb.set_register(CORE, Register::Pc, symbols::address_of(run.project, "10hypervisor6memory8allocate17h")?)?;
+    gdb.set_register(CORE, Register::Pc, Symbols::read(run.project)?.address_of("10hypervisor6memory8allocate17h")?)?;
     gdb.detach()
 }
 
