@@ -87,7 +87,9 @@ fn focus(state: &mut State, id: PartitionId) {
 }
 
 fn help() {
-    info!("Ctrl-T, then: digit keyboard, s state, f faults, r restart, k stop, g start, p power key (r k g p ask first)");
+    info!(
+        "Ctrl-T, then: digit keyboard, s state, f faults, r restart, k stop, g start, p power key (r k g p ask first)"
+    );
     for (n, partition) in (1u64..).zip(partition::all()) {
         info!("Ctrl-T {n}: {} ({})", partition.name(), partition.state().name());
     }
