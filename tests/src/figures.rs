@@ -103,7 +103,7 @@ fn restarts_of_linux(run: &Run, gic: GicVersion) -> Result<(Vec<[u64; 2]>, Vec<L
 /// One guest floods the console, falls and comes back while the other, whose first core is the console's, attacks its
 /// devices, starts its second vCPU and sends interrupts. `with_keys`: the keys that print many lines instead.
 fn longest_stretches(run: &Run, gic: GicVersion, with_keys: bool) -> Result<Vec<Longest>> {
-    let mut instrumented = Instrumented::start(run, gic, "isolation")?;
+    let mut instrumented = Instrumented::start(run, gic, "stretches")?;
     let console = &mut instrumented.machine.console;
     HOSTILE.ready(console)?;
     VICTIM.ready(console)?;
