@@ -24,6 +24,8 @@ const CORE: u8 = 3;
 const STACK: u64 = 16 << 10;
 /// An address that EL2 maps nothing at.
 const NOWHERE: u64 = 0x1000;
+/// How long the other cores may take to halt.
+const SETTLES: Duration = Duration::from_millis(500);
 /// How long the machine must be silent to have stopped: `hello` prints a line each second.
 const SILENCE: Duration = Duration::from_millis(2500);
 
@@ -62,7 +64,9 @@ fn stop_at_exit(run: &Run, image: &Path, exit: &str) -> Result<(Machine, Monitor
     let mut machine = socket.arguments().into_iter().fold(recipe, Recipe::arg).start(run)?;
     let mut monitor = socket.accept(run)?;
     machine.console.expect("control: beat 1000 Hz", SHORT)?;
+    // The whole of it: until the next one nobody has anything to print.
     machine.console.expect("hello: tick", SHORT)?;
+    machine.console.expect("hello> ", SHORT)?;
     let mut gdb = monitor.debug()?;
     gdb.run_to(CORE, Symbols::read(run.project)?.address_of(exit)?)?;
     Ok((machine, monitor, gdb))
@@ -90,6 +94,8 @@ fn expect_stop(machine: &mut Machine) -> Result<()> {
     let console = &mut machine.console;
     console.expect(&format!("this is a bug in Bulkhead {}, not in a guest\r\n", env!("CARGO_PKG_VERSION")), SHORT)?;
     console.expect("bulkhead: the machine stops\r\n", SHORT)?;
+    // What the console's core had in hand when the doorbell to halt rang.
+    std::thread::sleep(SETTLES);
     let end = console.transcript().len();
     match console.transcript().wait(end, Instant::now() + SILENCE, "silence", |bytes| (!bytes.is_empty()).then_some(()))
     {
