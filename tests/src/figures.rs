@@ -108,7 +108,7 @@ fn longest_stretches(run: &Run, gic: GicVersion, with_keys: bool) -> Result<Vec<
     HOSTILE.ready(console)?;
     VICTIM.ready(console)?;
     if with_keys {
-        for (key, last) in [(b's', "control/v0 "), (b'?', "Ctrl-T sends Ctrl-T"), (b'f', "no partition has a fault")] {
+        for (key, last) in [(b's', "control/v0 "), (b'?', "ask first"), (b'f', "no partition has a fault")] {
             console.send([CTRL_T, key])?;
             console.expect(last, SLOW)?;
         }
