@@ -7,6 +7,7 @@ use crate::arch;
 use crate::interrupts;
 use crate::reply::{Arguments, Refusal, Reply, check};
 use crate::sysreg::{Encoding, named, read_register, write_register};
+use crate::vcpus;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use rt::arch::insn;
 use rt::board::board;
@@ -164,7 +165,8 @@ pub fn ram(arguments: &mut Arguments) -> Reply {
 }
 
 /// What a vCPU may do for ever, or until its partition ends.
-const MODES: [(&str, fn()); 6] = [
+const MODES: [(&str, fn()); 7] = [
+    ("count", vcpus::count_interrupts),
     ("wfi", || arch::sleep_masked()),
     ("spin", || arch::spin_masked()),
     ("loop", || arch::fault_at_el1()),
@@ -176,7 +178,7 @@ const MODES: [(&str, fn()); 6] = [
 fn mode(arguments: &mut Arguments) -> Result<usize, Refusal> {
     let name = arguments.next();
     let found = MODES.iter().position(|(known, _)| Some(*known) == name);
-    found.ok_or(Refusal::Error("wfi, spin, loop, hold, off or reset"))
+    found.ok_or(Refusal::Error("count, wfi, spin, loop, hold, off or reset"))
 }
 
 /// What vCPU 1 is to do: an index of [`MODES`], and the length once it begins.

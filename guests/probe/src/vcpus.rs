@@ -77,7 +77,7 @@ pub fn cpu_on(arguments: &mut Arguments) -> Reply {
 }
 
 /// A started vCPU, until `cpu_off`.
-fn count_interrupts() {
+pub fn count_interrupts() {
     interrupts::enable_sgis();
     let leave = &LEAVE[cpu::index()];
     loop {
