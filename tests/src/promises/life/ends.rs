@@ -4,7 +4,7 @@ use super::{AGAIN, LIMITED, STAYS, comes_back, comes_back_after, is_whole, resta
 use crate::conversation::Conversation;
 use crate::counters::{CTRL_T, Counters};
 use crate::life::{History, el2_says, press, press_yes};
-use crate::probe::{Probe, field, number};
+use crate::probe::{Probe, field, number as number_of};
 use anyhow::{Context, Result, anyhow, ensure};
 
 /// No device of the guest machine, no RAM (guests/probe).
@@ -153,13 +153,18 @@ fn crashes(console: &mut Conversation) -> Result<(u32, [String; 3])> {
 /// The number behind a word of a line, as in `pc 0x40200000`.
 fn after(line: &str, word: &str) -> Result<u64> {
     let value = line.split_whitespace().skip_while(|known| *known != word).nth(1);
-    value.and_then(number).with_context(|| format!("no number behind `{word}` in {line:?}"))
+    value.and_then(number_of).with_context(|| format!("no number behind `{word}` in {line:?}"))
 }
 
 /// L07: the vCPU's registers at a fault whose place the guest knows, and at a key.
 pub fn record(console: &mut Conversation) -> Result<()> {
-    let pc = field(&AGAIN.ok(console, "abortloop")?, "pc").context("`abortloop` says no pc")?;
+    let from = console.seen();
+    AGAIN.order(console, "abortloop")?;
     let (number, [cause, place, life]) = crashes(console)?;
+    // The guest's own word, said before it fails and heard before its next life's first.
+    let said = console.transcript().text_from(from);
+    let pc = said.lines().find_map(|line| line.split_once("ok pc=")).and_then(|(_, pc)| number_of(pc));
+    let pc = pc.context("`abortloop` says no pc")?;
     ensure!(
         cause.contains("error: again/v0: fault loop: its exception vector itself faults"),
         "the cause is {cause:?}"
