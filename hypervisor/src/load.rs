@@ -222,6 +222,7 @@ fn is_intact(partition: &Partition) -> bool {
             let what = match payload.kind {
                 PayloadKind::Kernel => "kernel",
                 PayloadKind::Initrd => "initrd",
+                PayloadKind::Plan => "plan",
                 PayloadKind::DeviceTreeV2 | PayloadKind::DeviceTreeV3 => "device tree",
             };
             error!(

@@ -55,6 +55,12 @@ id!(
     "VMID "
 );
 
+id!(
+    /// A virtio device: its place among all of the system's, by partition and then by slot.
+    VirtioId(u8),
+    "virtio device "
+);
+
 /// An interrupt number as the GIC counts: SGI 0-15, PPI 16-31, SPI from 32 (GIC architecture, "INTIDs").
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -1,7 +1,7 @@
 //! Numbers and wire types that the hypervisor, its guests and the host tool must agree on.
 //!
-//! Newtypes for the number spaces of the machine, the guest machine's memory map, what follows the end of a life, and
-//! the layout of the boot bundle. No behaviour beyond construction and printing.
+//! Newtypes for the number spaces of the machine, the guest machine's memory map, what follows the end of a life, what
+//! EL2 and the service partition say to each other, and the layout of the boot bundle. No behaviour beyond construction and printing.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -9,8 +9,10 @@ pub mod bundle;
 pub mod ids;
 pub mod life;
 pub mod machine;
+pub mod plan;
+pub mod service;
 
-pub use ids::{CoreId, IntId, PartitionId, VcpuId, Vmid};
+pub use ids::{CoreId, IntId, PartitionId, VcpuId, VirtioId, Vmid};
 pub use life::{Again, Policy, RestartLimit};
 
 /// Most cores of a board, and so most vCPUs of a partition.

@@ -27,6 +27,12 @@ pub const UART: Ipa = Ipa::new(0x0900_0000);
 pub const UART_SIZE: u64 = 0x1000;
 /// The console's interrupt, level.
 pub const UART_INTID: IntId = IntId::spi(1);
+/// PL031 clock. Only where there is a service partition, which knows the time of day.
+pub const RTC: Ipa = Ipa::new(0x0901_0000);
+/// Bytes of the clock's range.
+pub const RTC_SIZE: u64 = 0x1000;
+/// The clock's interrupt, level.
+pub const RTC_INTID: IntId = IntId::spi(2);
 /// PL061 with the power key.
 pub const GPIO: Ipa = Ipa::new(0x0903_0000);
 /// Bytes of the PL061's range.
@@ -43,12 +49,21 @@ pub const WATCHDOG_REFRESH: Ipa = Ipa::new(0x090e_0000);
 pub const WATCHDOG_SIZE: u64 = 0x1000;
 /// The watchdog's first signal (WS0), level.
 pub const WATCHDOG_INTID: IntId = IntId::spi(10);
+/// virtio-mmio transports: the partition's device n at `VIRTIO + n * VIRTIO_STRIDE`.
+pub const VIRTIO: Ipa = Ipa::new(0x0a00_0000);
+/// Bytes from one transport to the next: a page each, which its guest may only read.
+pub const VIRTIO_STRIDE: u64 = 0x1000;
 /// First byte of guest RAM.
 pub const RAM: Ipa = Ipa::new(0x4000_0000);
 /// Width of the guest's physical address space in bits where the CPU allows it.
 pub const IPA_BITS: u32 = 40;
 /// SPIs that the guest's distributor implements: INTIDs 32 to 287, as on QEMU `virt`.
 pub const SPIS: u32 = 256;
+
+/// Interrupt of the partition's virtio device `n`, edge.
+pub const fn virtio_intid(n: u32) -> IntId {
+    IntId::spi(16 + n)
+}
 
 /// Virtual timer of EL1: PPI 11, the guest's own.
 pub const VIRTUAL_TIMER: IntId = IntId::ppi(11);

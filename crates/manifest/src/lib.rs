@@ -22,6 +22,6 @@ pub use pool::pool_size;
 pub use setting::{Milliseconds, Setting};
 pub use system::{
     Bank, ConsoleMode, DeviceId, MAX_BANKS, MAX_DEVICES, MAX_PAYLOADS, Machine, OnPanic, Partition, Payload,
-    PayloadKind, System, WhenAllStopped,
+    PayloadKind, Service, System, Virtio, WhenAllStopped,
 };
 pub use validate::{DEVICE_TREE_MAX, IPA_END, MEMORY_MIN, MIN_MACHINE_MEMORY, OWN_NAME, validate};

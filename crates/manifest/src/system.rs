@@ -1,7 +1,8 @@
 //! The manifest's types: a system file after placement. Sizes in bytes, addresses absolute.
 
 use crate::{Board, Device};
-use abi::{CoreId, IntId, MAX_CORES, MAX_NAME, MAX_PARTITIONS, Policy, machine};
+use abi::service::MAX_PARTITION_DEVICES;
+use abi::{CoreId, IntId, MAX_CORES, MAX_NAME, MAX_PARTITIONS, PartitionId, Policy, machine};
 use addr::{Ipa, Pa, Region};
 use core::fmt;
 use heapless::{String, Vec};
@@ -34,7 +35,17 @@ pub struct System {
     /// Bytes of the whole bundle.
     pub bundle_size: u64,
     /// The partitions, in the system file's order. [`abi::PartitionId`] and Ctrl-T digits (from 1) count along here.
+    /// The service partition is the last.
     pub partitions: Vec<Partition, MAX_PARTITIONS>,
+    /// What makes the last partition the service partition.
+    pub service: Option<Service>,
+}
+
+/// What the service partition has beyond what every partition has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// RAM of its own that no restart scrubs: its DMA arena and survivor pages.
+    pub kept: Region<Pa>,
 }
 
 /// The machine a system is for.
@@ -92,10 +103,25 @@ pub struct Partition {
     pub payloads: Vec<Payload, MAX_PAYLOADS>,
     /// Assigned devices.
     pub devices: Vec<DeviceId, MAX_DEVICES>,
+    /// Its virtio devices, by slot.
+    pub virtio: Vec<Virtio, MAX_PARTITION_DEVICES>,
     /// What follows when its guest's life ends.
     pub policy: Policy,
     /// How long its watchdog waits for a guest that its device tree tells of it, in milliseconds. 0: it has none.
     pub watchdog_ms: u32,
+}
+
+/// A virtio device that the service partition serves. EL2 knows no types: these are numbers that a guest may read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Virtio {
+    /// DeviceID (virtio section 5).
+    pub device_id: u8,
+    /// Its queues, 1 to [`abi::service::MAX_QUEUES`].
+    pub queues: u8,
+    /// Largest size of each of them, a power of two.
+    pub queue_size: u16,
+    /// Whether its partition starts without it.
+    pub is_optional: bool,
 }
 
 /// A run of RAM: `pa.size()` bytes at `ipa`.
@@ -136,6 +162,8 @@ pub enum PayloadKind {
     Kernel,
     /// The initial RAM disk.
     Initrd,
+    /// The service partition's [`abi::plan::Plan`].
+    Plan,
     /// The device tree for a board with a GICv2. Loaded only there.
     DeviceTreeV2,
     /// The device tree for a board with a GICv3. Loaded only there.
@@ -147,6 +175,7 @@ impl fmt::Display for PayloadKind {
         f.write_str(match self {
             Self::Kernel => "kernel",
             Self::Initrd => "initrd",
+            Self::Plan => "plan",
             Self::DeviceTreeV2 => "device tree for GICv2",
             Self::DeviceTreeV3 => "device tree for GICv3",
         })
@@ -164,6 +193,15 @@ impl Payload {
     /// Guest RAM that it fills and zeroes; `None` when that is nothing or does not fit 64 bits.
     pub fn destination(&self) -> Option<Region<Ipa>> {
         Region::new(self.ipa, self.size.checked_add(self.zeroed)?)
+    }
+}
+
+impl System {
+    /// The service partition.
+    pub fn service_partition(&self) -> Option<(PartitionId, &Partition)> {
+        self.service?;
+        let last = self.partitions.len().checked_sub(1)?;
+        Some((PartitionId::new(last as u8), self.partitions.get(last)?))
     }
 }
 

@@ -198,6 +198,7 @@ fn payload_span(partition: &PartitionFile, kind: PayloadKind) -> Option<Span> {
     let (pin, file) = match kind {
         PayloadKind::Kernel => (value(&partition.kernel_at), value(&partition.kernel)),
         PayloadKind::Initrd => (None, value(&partition.initrd)),
+        PayloadKind::Plan => (None, None),
         PayloadKind::DeviceTreeV2 | PayloadKind::DeviceTreeV3 => (value(&partition.device_tree_at), None),
     };
     pin.or(file).or_else(|| value(&partition.kernel))

@@ -103,6 +103,7 @@ fn empty(file: &SystemFile, board: &Board, pool: Region<Pa>) -> System {
         pool,
         bundle_size: 0,
         partitions: heapless::Vec::new(),
+        service: None,
     }
 }
 
@@ -219,6 +220,7 @@ impl Builder<'_> {
             device_tree: Ipa::default(),
             payloads: heapless::Vec::new(),
             devices: devices.iter().take(manifest::MAX_DEVICES).map(|(id, _)| *id).collect(),
+            virtio: heapless::Vec::new(),
             policy: file.policy(),
             watchdog_ms: file.watchdog.value().copied().unwrap_or(0),
         };

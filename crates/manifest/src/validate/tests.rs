@@ -68,6 +68,7 @@ fn partition(name: &str, cores: &[u16], pa: u64) -> Partition {
         payloads: payloads.into_iter().collect(),
         devices: Vec::new(),
         policy: Policy::DEFAULT,
+        virtio: Vec::new(),
         watchdog_ms: 0,
     }
 }
@@ -90,6 +91,7 @@ pub(crate) fn sound() -> System {
         partitions: [partition("linux", &[1, 2], 0x6000_0000), partition("control", &[3], 0x7000_0000)]
             .into_iter()
             .collect(),
+        service: None,
     }
 }
 

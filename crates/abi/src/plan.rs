@@ -1,0 +1,123 @@
+//! The service partition's plan: what the host tool tells it about board, partitions and devices.
+//!
+//! A payload of the service partition in place of a device tree: [`MAGIC`], the length of the rest (u32), 0 (u32), then
+//! [`Plan`] in postcard. EL2 does not read it. The service believes it as far as it believes its own image.
+
+use crate::service::MAX_DEVICES;
+use crate::{IntId, MAX_NAME, MAX_PARTITIONS, PartitionId};
+use addr::{Ipa, Pa, Region};
+use heapless::{String, Vec};
+use serde::{Deserialize, Serialize};
+
+/// First eight bytes of the payload.
+pub const MAGIC: [u8; 8] = *b"BHPLAN\x00\x01";
+/// Bytes before the postcard blob.
+pub const HEADER: usize = 16;
+/// Largest payload in bytes.
+pub const MAX: usize = 16 * 1024;
+/// Longest GPT partition label in bytes: 36 UTF-16 units.
+pub const MAX_LABEL: usize = 108;
+/// Bytes of a virtio block device's serial number (VIRTIO_BLK_T_GET_ID).
+pub const SERIAL: usize = 20;
+/// SPI by which EL2 wakes the service: the doorbell. Edge. No device of any board has it.
+pub const DOORBELL_INTID: IntId = IntId::spi(255);
+
+/// Everything that the service partition must know.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Its own number.
+    pub own: PartitionId,
+    /// How the partitions share the UART.
+    pub is_tagged: bool,
+    /// Its RAM: image, stacks, heap. Zeroed and loaded anew for each of its lives.
+    pub ram: Region<Pa>,
+    /// Its memory that no restart touches: DMA arena and survivor pages.
+    pub kept: Region<Pa>,
+    /// The board's PL011, and its interrupt.
+    pub uart: (Pa, IntId),
+    /// The board's PL031.
+    pub rtc: Option<Pa>,
+    /// The board's virtio-mmio transports.
+    pub transports: Option<Transports>,
+    /// Whether its watchdog must be fed, and how long it waits, in milliseconds. 0: it has none.
+    pub watchdog_ms: u32,
+    /// All partitions, in the system file's order.
+    pub partitions: Vec<Served, MAX_PARTITIONS>,
+    /// All virtio devices, at their numbers: by partition, then in the order of the partition's list.
+    pub devices: Vec<Backend, MAX_DEVICES>,
+}
+
+/// A row of virtio-mmio transports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transports {
+    /// The first one's registers.
+    pub start: Pa,
+    /// Bytes from one to the next.
+    pub stride: u32,
+    /// How many.
+    pub count: u32,
+    /// The first one's interrupt; the others follow.
+    pub first: IntId,
+}
+
+/// A partition as the service sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Served {
+    /// Its name.
+    pub name: String<MAX_NAME>,
+    /// Its RAM, mapped for the service at the physical address; empty for a partition without virtio devices.
+    pub ram: Vec<Memory, 2>,
+}
+
+/// A run of a partition's RAM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// Where the guest sees it.
+    pub ipa: Ipa,
+    /// Where the service does.
+    pub pa: Region<Pa>,
+}
+
+/// One virtio device, and what is behind it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Backend {
+    /// Whose it is.
+    pub partition: PartitionId,
+    /// Its place among the partition's devices.
+    pub slot: u8,
+    /// Whether its partition starts without it.
+    pub is_optional: bool,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// What is behind a virtio device.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Kind {
+    /// Entropy (virtio device 4).
+    Entropy,
+    /// A disk (virtio device 2).
+    Disk(Disk),
+}
+
+/// A disk, or a part of one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Disk {
+    /// Which one.
+    pub from: Origin,
+    /// Whether the guest may not write.
+    pub is_read_only: bool,
+    /// Least size in bytes that the partition can do with; 0: any.
+    pub at_least: u64,
+    /// The serial number that the guest sees.
+    pub serial: String<SERIAL>,
+}
+
+/// Where a disk's sectors come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Origin {
+    /// `gpt:LABEL`: the GPT partition with this label, on any of the board's disks.
+    Gpt(String<MAX_LABEL>),
+    /// `disk:SERIAL`: the whole of the board's disk with this serial number.
+    Disk(String<SERIAL>),
+}

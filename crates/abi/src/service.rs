@@ -1,0 +1,188 @@
+//! What the hypervisor and the service partition say to each other: hypercalls, the event pages, and the errors.
+//!
+//! A hypercall is an HVC with a function id of SMCCC's vendor-specific range in W0 and arguments from X1 on. X0 of the
+//! answer is a [`Status`], results follow from X1 on. Only the service partition may call: to everybody else these
+//! functions do not exist ([`Status::NotSupported`], as for any unknown SMCCC function).
+//!
+//! What happened to a virtio device reaches the service through two pages that EL2 writes and the service reads
+//! ([`EventPage`], [`DevicePage`]). Words there are no counters and no bits: each change writes a value that this word
+//! has not had before, so the service compares with what it saw last, and nobody needs an atomic operation on memory
+//! that two sides share. Order: the reason's word first, then the word of the core in [`EventPage::cores`].
+
+use core::sync::atomic::AtomicU32;
+
+/// Version of everything in this module: [`Call::Hello`] compares it.
+pub const VERSION: u64 = 1;
+/// Most virtio devices in one system.
+pub const MAX_DEVICES: usize = 64;
+/// Most virtio devices of one partition.
+pub const MAX_PARTITION_DEVICES: usize = 16;
+/// Most queues of a virtio device.
+pub const MAX_QUEUES: usize = 4;
+/// Most bytes that [`Call::ConsoleRead`] and [`Call::Log`] carry: eight registers.
+pub const TEXT: usize = 64;
+/// Function id of [`Call::Hello`]; the others follow (SMCCC: fast call, 64 bits, vendor-specific hypervisor service).
+pub const FIRST_FUNCTION: u32 = 0xc600_4200;
+
+/// A hypercall. Arguments X1, X2, ... and results X1, X2, ... are named in this order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum Call {
+    /// ([`VERSION`]) -> (restarts of the service so far, IPA of [`EventPage`], IPA of [`DevicePage`], IPA of
+    /// [`ServicePage`]). First of all calls in each life of the service: the others are in the wrong state before it.
+    Hello,
+    /// (device) -> (epoch, device status register | [`Phase`] << 8, features that the driver accepted).
+    DeviceState,
+    /// (device, epoch, queue) -> (size, descriptor table, available ring, used ring): the queue's size in elements, 0
+    /// while it is not ready, and guest-physical addresses as the driver wrote them.
+    DeviceQueue,
+    /// (device, offset in the configuration space, value): writes four bytes, at a multiple of four, little-endian.
+    /// Changes ConfigGeneration.
+    DeviceConfig,
+    /// (device, features): the device is there and its configuration space is filled. Again, with the same features,
+    /// in a further life of the service.
+    DeviceOffer,
+    /// (device): there is no such device, its transport stays an empty slot.
+    DeviceAbsent,
+    /// (device, epoch): no memory access of the device is outstanding, nor will one begin before its driver is ready.
+    /// Answers a reset or a queue that was taken away.
+    DeviceQuiet,
+    /// (device, epoch, bits): sets bits of InterruptStatus (1 used buffer, 2 configuration) and interrupts the guest.
+    DeviceRaise,
+    /// (device, epoch): sets DEVICE_NEEDS_RESET and interrupts the guest: its driver broke a ring.
+    DeviceBreak,
+    /// (1 take, 0 give back): who joins the partitions' output and reads the keyboard. EL2 takes it back by itself when
+    /// the service's life ends.
+    ConsoleTake,
+    /// (source) -> (bytes, lines dropped before them, up to [`TEXT`] bytes in eight registers). A source is a
+    /// partition's number, or [`CONSOLE_EL2`].
+    ConsoleRead,
+    /// (partition, byte): a typed byte. [`Status::WrongState`]: it takes none now.
+    ConsoleType,
+    /// ([`Command`], partition): what a key asked for. What EL2 says about it comes through its own source.
+    Command,
+    /// (bytes, up to [`TEXT`] bytes in eight registers): the service's own console output.
+    Log,
+    /// (seconds since 1970): the time of day now, for the partitions' PL031.
+    SetClock,
+}
+
+impl Call {
+    /// How many there are.
+    pub const COUNT: u32 = Self::SetClock as u32 + 1;
+    /// Its function id.
+    pub const fn function(self) -> u32 {
+        FIRST_FUNCTION + self as u32
+    }
+}
+
+/// EL2's own lines as a source of [`Call::ConsoleRead`].
+pub const CONSOLE_EL2: u64 = 0xff;
+
+/// What [`Call::Command`] asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u64)]
+pub enum Command {
+    /// Say what the keys do.
+    Help,
+    /// Say states and counters.
+    Status,
+    /// Show the fault records.
+    Faults,
+    /// Restart the partition.
+    Restart,
+    /// Stop it.
+    Stop,
+    /// Start it.
+    Start,
+    /// Press its power key.
+    PressPower,
+    /// Ask before one of the last four: says the question, with this boot's number. X3 of the call is the command.
+    Ask,
+    /// The answer was no.
+    Cancel,
+    /// The keyboard is the partition's from now on.
+    Focus,
+    /// An unknown key; X2 is its byte.
+    Unknown,
+}
+
+/// X0 of an answer. Every refusal is counted for the service's core.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(i64)]
+pub enum Status {
+    /// Done.
+    Ok = 0,
+    /// No such function, or not for this partition.
+    NotSupported = -1,
+    /// An argument names nothing that exists, or is out of its range.
+    Invalid = -2,
+    /// What was named cannot do this now.
+    WrongState = -3,
+    /// The epoch is not the device's: the driver has reset it meanwhile.
+    Stale = -4,
+}
+
+impl Status {
+    /// X0.
+    pub const fn number(self) -> u64 {
+        self as i64 as u64
+    }
+    /// The status that a number stands for. Unknown numbers are [`Status::NotSupported`].
+    pub const fn from_number(number: u64) -> Self {
+        match number as i64 {
+            0 => Self::Ok,
+            -2 => Self::Invalid,
+            -3 => Self::WrongState,
+            -4 => Self::Stale,
+            _ => Self::NotSupported,
+        }
+    }
+}
+
+/// What a virtio device is waiting for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u64)]
+pub enum Phase {
+    /// For its driver. Nothing of it is outstanding.
+    Idle,
+    /// For nothing: its driver uses it, or sets it up.
+    Active,
+    /// For [`Call::DeviceQuiet`]: the driver has reset it, took a queue away, or its partition's life has ended.
+    Quieting,
+}
+
+/// EL2 writes, the service reads.
+#[repr(C)]
+pub struct EventPage {
+    /// Changes when the core with this number has something new for the service, behind the reason's own word.
+    pub cores: [AtomicU32; crate::MAX_CORES],
+    /// Changes when the core has put output into a console ring.
+    pub console: [AtomicU32; crate::MAX_CORES],
+}
+
+/// EL2 writes, the service reads: a record for each device of [`MAX_DEVICES`].
+#[repr(C)]
+pub struct DevicePage {
+    /// At the device's number.
+    pub devices: [DeviceEvents; MAX_DEVICES],
+}
+
+/// What happened to one device.
+#[repr(C, align(64))]
+pub struct DeviceEvents {
+    /// Changes with each change that [`Call::DeviceState`] shows: driver ready, reset, end of the partition's life.
+    pub state: AtomicU32,
+    /// Changes with each QueueNotify of a queue.
+    pub queues: [AtomicU32; MAX_QUEUES],
+}
+
+/// The service writes, EL2 reads. EL2 believes nothing in it: a wrong value costs the service a wake-up.
+#[repr(C)]
+pub struct ServicePage {
+    /// Not 0: the service sleeps or is about to, so whatever changes must interrupt it. It stores, issues DMB ISH, looks
+    /// at all words once more, and waits; EL2 writes the word, issues DMB ISH, and reads this.
+    pub is_sleeping: AtomicU32,
+}
+
+const _: () = assert!(size_of::<DevicePage>() == 4096 && size_of::<EventPage>() <= 4096);
