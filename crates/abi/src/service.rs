@@ -9,7 +9,7 @@
 //! has not had before, so the service compares with what it saw last, and nobody needs an atomic operation on memory
 //! that two sides share. Order: the reason's word first, then the word of the core in [`EventPage::cores`].
 
-use core::sync::atomic::AtomicU32;
+use core::sync::atomic::{AtomicU32, AtomicU64};
 
 /// Version of everything in this module: [`Call::Hello`] compares it.
 pub const VERSION: u64 = 1;
@@ -54,7 +54,7 @@ pub enum Call {
     /// (1 take, 0 give back): who joins the partitions' output and reads the keyboard. EL2 takes it back by itself when
     /// the service's life ends.
     ConsoleTake,
-    /// (source) -> (bytes, lines dropped before them, up to [`TEXT`] bytes in eight registers). A source is a
+    /// (source) -> (bytes, lines dropped behind them, up to [`TEXT`] bytes in eight registers). A source is a
     /// partition's number, or [`CONSOLE_EL2`].
     ConsoleRead,
     /// (partition, byte): a typed byte. [`Status::WrongState`]: it takes none now.
@@ -144,9 +144,9 @@ impl Status {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u64)]
 pub enum Phase {
-    /// For its driver. Nothing of it is outstanding.
+    /// For its driver, which has not said DRIVER_OK yet. Nothing of it is outstanding.
     Idle,
-    /// For nothing: its driver uses it, or sets it up.
+    /// For nothing: its driver uses it.
     Active,
     /// For [`Call::DeviceQuiet`]: the driver has reset it, took a queue away, or its partition's life has ended.
     Quieting,
@@ -156,9 +156,12 @@ pub enum Phase {
 #[repr(C)]
 pub struct EventPage {
     /// Changes when the core with this number has something new for the service, behind the reason's own word.
-    pub cores: [AtomicU32; crate::MAX_CORES],
-    /// Changes when the core has put output into a console ring.
-    pub console: [AtomicU32; crate::MAX_CORES],
+    pub cores: [AtomicU64; crate::MAX_CORES],
+    /// Changes when the core has put output into a console ring, or a guest has read what was typed for it.
+    pub console: [AtomicU64; crate::MAX_CORES],
+    /// Not 0: all other partitions have stopped for good. The service writes out what it holds and gives the console
+    /// back ([`Call::ConsoleTake`]), so that EL2 can end the machine or wait for a key. 0 again: it may take it again.
+    pub is_over: AtomicU64,
 }
 
 /// EL2 writes, the service reads: a record for each device of [`MAX_DEVICES`].
@@ -172,9 +175,9 @@ pub struct DevicePage {
 #[repr(C, align(64))]
 pub struct DeviceEvents {
     /// Changes with each change that [`Call::DeviceState`] shows: driver ready, reset, end of the partition's life.
-    pub state: AtomicU32,
+    pub state: AtomicU64,
     /// Changes with each QueueNotify of a queue.
-    pub queues: [AtomicU32; MAX_QUEUES],
+    pub queues: [AtomicU64; MAX_QUEUES],
 }
 
 /// The service writes, EL2 reads. EL2 believes nothing in it: a wrong value costs the service a wake-up.
