@@ -74,6 +74,29 @@ impl Call {
     pub const fn function(self) -> u32 {
         FIRST_FUNCTION + self as u32
     }
+    /// The call with this function id.
+    pub const fn from_function(function: u32) -> Option<Self> {
+        use Call::*;
+        const ALL: [Call; Call::COUNT as usize] = [
+            Hello,
+            DeviceState,
+            DeviceQueue,
+            DeviceConfig,
+            DeviceOffer,
+            DeviceAbsent,
+            DeviceQuiet,
+            DeviceRaise,
+            DeviceBreak,
+            ConsoleTake,
+            ConsoleRead,
+            ConsoleType,
+            Command,
+            Log,
+            SetClock,
+        ];
+        let place = function.wrapping_sub(FIRST_FUNCTION);
+        if place < Self::COUNT { Some(ALL[place as usize]) } else { None }
+    }
 }
 
 /// EL2's own lines as a source of [`Call::ConsoleRead`].
@@ -189,3 +212,27 @@ pub struct ServicePage {
 }
 
 const _: () = assert!(size_of::<DevicePage>() == 4096 && size_of::<EventPage>() <= 4096);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_call_has_its_function() {
+        for function in FIRST_FUNCTION..FIRST_FUNCTION + Call::COUNT {
+            assert_eq!(Call::from_function(function).map(Call::function), Some(function));
+        }
+        for function in [0, FIRST_FUNCTION - 1, FIRST_FUNCTION + Call::COUNT, u32::MAX] {
+            assert_eq!(Call::from_function(function), None);
+        }
+    }
+
+    #[test]
+    fn a_status_survives_its_register() {
+        use Status::*;
+        for status in [Ok, NotSupported, Invalid, WrongState, Stale] {
+            assert_eq!(Status::from_number(status.number()), status);
+        }
+        assert_eq!(Status::from_number(7), NotSupported);
+    }
+}
