@@ -120,7 +120,7 @@ fn data_abort<G: Gic>(core: &'static Core, frame: &mut GuestFrame, esr: u64) {
 fn permission(core: &'static Core, frame: &mut GuestFrame, esr: u64, abort: Abort) {
     // QEMU fills HPFAR_EL2 for permission faults too; a build for tests makes it as useless as a board may.
     #[cfg(feature = "poison-hpfar")]
-    HPFAR_EL2.set(!0);
+    crate::arch::sysreg::poison_hpfar();
     let verdict = virtio::store(core, frame, abort, faulting_ipa(abort));
     conclude(core, frame, esr, verdict);
 }

@@ -2,7 +2,7 @@
 //!
 //! The guest reads a device's page without an exit; its stores are permission faults and come here ([`store`]).
 //! QueueNotify, the frequent one, takes no lock: a word in the service's event page changes. Everything else is the
-//! register model's (crate `virtio`), under the device's lock. Lock order: a partition's life, then a device, then a vGIC.
+//! register model's (crate `virtio-mmio`), under the device's lock. Lock order: a partition's life, then a device, then a vGIC.
 
 use crate::arch::guest::GuestFrame;
 use crate::core_local::{Assignment, Core};
@@ -17,7 +17,7 @@ use addr::{Ipa, Pa};
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use spin::mutex::SpinMutex;
 use trap::{Abort, Injection};
-use virtio::transport::{Effect, Page, Rings, Transport, offset};
+use virtio_mmio::{Effect, Page, Rings, Transport, offset};
 
 /// One device of a partition.
 pub struct Device {

@@ -2,7 +2,7 @@
 
 use abi::service::{Phase, Status};
 use proptest::prelude::*;
-use virtio::transport::{Effect, Page, Rings, Transport, VERSION_1, offset};
+use virtio_mmio::{Effect, Page, Rings, Transport, VERSION_1, offset};
 
 /// The guest's view.
 struct Seen([u32; 1024]);
