@@ -1,7 +1,8 @@
 //! A board's facts as data. The hypervisor library and the host tool read the same tables.
 
-use crate::{Machine, PayloadKind};
+use crate::{DeviceId, Machine, PayloadKind};
 use abi::IntId;
+use abi::plan::Transports;
 use addr::{Pa, Region};
 
 /// What is known about a board before it is switched on. Checked against the firmware's device tree at boot.
@@ -34,7 +35,14 @@ pub struct Board {
     pub power_off: PowerOff,
     /// Devices that can be assigned to a partition by name.
     pub devices: &'static [Device],
+    /// The virtio-mmio transports behind the device [`VIRTIO`], which belongs to the service partition where there is one.
+    pub transports: Option<Transports>,
 }
+
+/// Name of the device that a board's real-time clock is.
+pub const RTC: &str = "rtc";
+/// Name of the device that all of a board's virtio-mmio transports together are.
+pub const VIRTIO: &str = "virtio";
 
 /// Most cores that a GICv2 can serve: its target masks have 8 bits.
 pub const GICV2_CORES: u16 = 8;
@@ -54,6 +62,16 @@ impl Board {
             let is_stretched = self.is_variable && n == last;
             Region::new(start, if is_stretched { machine.memory.saturating_sub(below) } else { size })
         })
+    }
+
+    /// The device with this name.
+    pub fn device(&self, name: &str) -> Option<(DeviceId, &Device)> {
+        (0..=u8::MAX).map(DeviceId).zip(self.devices).find(|(_, device)| device.name == name)
+    }
+
+    /// What belongs to the service partition: the clock, and the transports.
+    pub fn service_devices(&self) -> impl Iterator<Item = (DeviceId, &Device)> {
+        [RTC, VIRTIO].into_iter().filter_map(|name| self.device(name))
     }
 
     /// The device trees that a partition needs: one per GIC version that the board may have with this many cores.

@@ -16,7 +16,7 @@ mod system;
 mod validate;
 
 pub use blob::{BlobError, decode, encode};
-pub use board::{Board, CoreStart, Device, GICV2_CORES, Gic, GicV2, GicV3, NamedRegion, PowerOff};
+pub use board::{Board, CoreStart, Device, GICV2_CORES, Gic, GicV2, GicV3, NamedRegion, PowerOff, RTC, VIRTIO};
 pub use mistake::{Mend, Mistake, Name, Owner, Problem, Subject};
 pub use pool::pool_size;
 pub use setting::{Milliseconds, Setting};
@@ -24,4 +24,4 @@ pub use system::{
     Bank, ConsoleMode, DeviceId, MAX_BANKS, MAX_DEVICES, MAX_PAYLOADS, Machine, OnPanic, Partition, Payload,
     PayloadKind, Service, System, Virtio, WhenAllStopped,
 };
-pub use validate::{DEVICE_TREE_MAX, IPA_END, MEMORY_MIN, MIN_MACHINE_MEMORY, OWN_NAME, validate};
+pub use validate::{DEVICE_TREE_MAX, IPA_END, MAX_QUEUE_SIZE, MEMORY_MIN, MIN_MACHINE_MEMORY, OWN_NAME, validate};

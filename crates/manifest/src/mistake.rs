@@ -3,10 +3,11 @@
 //! The host tool underlines [`Mistake::problem`] in the system file and prints [`Mistake::mend`] as help; EL2 prints
 //! both on one line. Values are copied, so a mistake outlives the manifest it was found in.
 
-use crate::validate::{DEVICE_TREE_MAX, IPA_END, MEMORY_MIN, MIN_MACHINE_MEMORY, OWN_NAME};
+use crate::validate::{DEVICE_TREE_MAX, IPA_END, MAX_QUEUE_SIZE, MEMORY_MIN, MIN_MACHINE_MEMORY, OWN_NAME};
 use crate::{Machine, PayloadKind, Setting};
 use abi::bundle::{ALIGN, BUNDLE_MAX};
-use abi::{CoreId, IntId, MAX_CORES, MAX_NAME, PartitionId};
+use abi::service::{MAX_DEVICES, MAX_QUEUES};
+use abi::{CoreId, IntId, MAX_CORES, MAX_NAME, PartitionId, plan};
 use addr::{BLOCK_2M, ByteSize, Ipa, PAGE_SIZE, Pa, Region};
 use core::fmt::{self, Display, Formatter, Write};
 use heapless::String;
@@ -37,6 +38,8 @@ impl Display for Name {
 pub enum Owner {
     /// RAM of a partition.
     Partition(Name),
+    /// What a service partition keeps beside its RAM.
+    Kept(Name),
     /// EL2's frame pool.
     Pool,
     /// The bundle: EL2 itself and every partition's pristine payloads.
@@ -49,6 +52,7 @@ impl Display for Owner {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Partition(name) => write!(f, "RAM of partition {name}"),
+            Self::Kept(name) => write!(f, "memory kept for partition {name}"),
             Self::Pool => f.write_str("the hypervisor's frame pool"),
             Self::Bundle => f.write_str("the hypervisor and its boot bundle"),
             Self::Board(name) => f.write_str(name),
@@ -108,6 +112,19 @@ pub enum Mistake {
     /// The guest's distributor does not have the device's interrupt.
     DeviceInterrupt { partition: Name, device: &'static str, intid: IntId },
 
+    /// A DMA master outside the service partition, which has no SMMU in front of it.
+    DeviceUnshielded { partition: Name, device: &'static str },
+    /// Virtio devices that no service partition serves.
+    VirtioUnserved { partition: Name },
+    /// More virtio devices than the service partition can serve.
+    VirtioCount { count: usize },
+    /// A virtio device with numbers that no driver could use.
+    VirtioNumbers { partition: Name, slot: usize },
+    /// A virtio device lies where the guest machine has something else.
+    VirtioCovered { partition: Name, slot: usize },
+    /// A service partition that does not see physical addresses.
+    ServiceNotIdentity { partition: Name },
+
     /// A partition without RAM.
     NoMemory { partition: Name },
     /// Less RAM than any guest can use.
@@ -147,6 +164,8 @@ pub enum Mistake {
     TreeTooLarge { partition: Name, size: u64 },
     /// A device tree that x0 does not point to.
     TreeElsewhere { partition: Name, ipa: Ipa, device_tree: Ipa },
+    /// A plan that is not where x0 points to, off a page, or too large.
+    BadPlan { partition: Name, ipa: Ipa, size: u64 },
     /// vCPU 0 would start outside RAM or between two instructions.
     BadEntry { partition: Name, entry: Ipa },
     /// x0 would point outside RAM or off eight bytes.
@@ -203,7 +222,13 @@ impl Mistake {
             | M::DeviceOfHypervisor { .. }
             | M::DeviceDma { .. }
             | M::DeviceCovered { .. }
-            | M::DeviceInterrupt { .. } => S::Devices,
+            | M::DeviceInterrupt { .. }
+            | M::DeviceUnshielded { .. }
+            | M::VirtioUnserved { .. }
+            | M::VirtioCount { .. }
+            | M::VirtioNumbers { .. }
+            | M::VirtioCovered { .. }
+            | M::ServiceNotIdentity { .. } => S::Devices,
             M::NoMemory { .. }
             | M::MemoryTooSmall { .. }
             | M::Unsound { .. }
@@ -223,6 +248,7 @@ impl Mistake {
             | M::PayloadsOverlap { .. }
             | M::TreeTooLarge { .. }
             | M::TreeElsewhere { .. }
+            | M::BadPlan { .. }
             | M::BadEntry { .. }
             | M::BadTree { .. } => S::Payloads,
             M::SettingRange { .. } | M::WatchdogCovered { .. } => S::Life,
@@ -338,6 +364,27 @@ impl Display for Problem<'_> {
             M::DeviceInterrupt { partition, device, intid } => {
                 write!(f, "device '{device}' has {intid}, which the GIC of partition {partition} does not")
             }
+            M::DeviceUnshielded { partition, device } => {
+                write!(
+                    f,
+                    "device '{device}' of partition {partition} writes memory by itself, and no SMMU holds it back"
+                )
+            }
+            M::VirtioUnserved { partition } => {
+                write!(f, "partition {partition} has virtio devices that no service partition serves")
+            }
+            M::VirtioCount { count } => write!(f, "{count} virtio devices in one system"),
+            M::VirtioNumbers { partition, slot } => write!(
+                f,
+                "virtio device {slot} of partition {partition} has no type, no queues, more than {MAX_QUEUES}, or a queue \
+                 size that is no power of two up to {MAX_QUEUE_SIZE}"
+            ),
+            M::VirtioCovered { partition, slot } => {
+                write!(f, "partition {partition} has RAM or a device where its virtio device {slot} would be")
+            }
+            M::ServiceNotIdentity { partition } => {
+                write!(f, "partition {partition} is the service partition and does not see physical addresses")
+            }
 
             M::NoMemory { partition } => write!(f, "partition {partition} has no memory"),
             M::MemoryTooSmall { partition, size } => {
@@ -380,6 +427,12 @@ impl Display for Problem<'_> {
             M::TreeElsewhere { partition, ipa, device_tree } => {
                 write!(f, "device tree of partition {partition} is loaded at {ipa}, but announced at {device_tree}")
             }
+            M::BadPlan { partition, ipa, size } => write!(
+                f,
+                "plan of partition {partition} at {ipa}, {size} bytes, is not where it is announced, off a page, or larger \
+                 than {} bytes",
+                plan::MAX
+            ),
             M::BadEntry { partition, entry } => {
                 write!(f, "partition {partition} would start at {entry}, outside its RAM or inside an instruction")
             }
@@ -431,6 +484,14 @@ impl Display for Mend<'_> {
             M::DeviceOfHypervisor { .. } | M::DeviceCovered { .. } | M::DeviceInterrupt { .. } => {
                 f.write_str("do without the device")
             }
+            M::DeviceUnshielded { .. } => f.write_str("leave it to the service partition"),
+            M::VirtioUnserved { .. } => {
+                f.write_str("add a [service] with a core of its own, such as `cores = [0]`, or do without them")
+            }
+            M::VirtioCount { .. } => write!(f, "use at most {MAX_DEVICES}"),
+            M::VirtioCovered { .. } => {
+                f.write_str("do without `disk` and `rng`, without `identity`, or without the device")
+            }
 
             M::NoMemory { .. } => f.write_str("give it `memory`, such as \"64M\""),
             M::MemoryTooSmall { .. } => write!(f, "give it at least {}", ByteSize(MEMORY_MIN)),
@@ -457,6 +518,8 @@ impl Display for Mend<'_> {
             }
             M::PoolSize { .. }
             | M::DeviceAbsent { .. }
+            | M::VirtioNumbers { .. }
+            | M::ServiceNotIdentity { .. }
             | M::Unsound { .. }
             | M::NotIdentity { .. }
             | M::BanksOverlap { .. }
@@ -464,7 +527,8 @@ impl Display for Mend<'_> {
             | M::PayloadTwice { .. }
             | M::PayloadOutsideBundle { .. }
             | M::PayloadUnaligned { .. }
-            | M::TreeElsewhere { .. } => f.write_str(REBUILD),
+            | M::TreeElsewhere { .. }
+            | M::BadPlan { .. } => f.write_str(REBUILD),
         }
     }
 }

@@ -203,6 +203,12 @@ impl System {
         let last = self.partitions.len().checked_sub(1)?;
         Some((PartitionId::new(last as u8), self.partitions.get(last)?))
     }
+
+    /// Whether the guest machine of `partition` has the PL031. Where a service partition knows the time, every one has,
+    /// unless something of its own takes the place.
+    pub fn has_clock(&self, board: &Board, partition: &Partition) -> bool {
+        self.service.is_some() && partition.has_room_for(board, machine::RTC, machine::RTC_SIZE, machine::RTC_INTID)
+    }
 }
 
 impl Partition {

@@ -10,6 +10,7 @@ mod life;
 mod memory;
 mod owners;
 mod payloads;
+mod service;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -25,6 +26,8 @@ pub const MIN_MACHINE_MEMORY: u64 = 256 << 20;
 pub const MEMORY_MIN: u64 = 128 << 10;
 /// Largest device tree: arm64 Linux maps no more (Documentation/arch/arm64/booting.rst).
 pub const DEVICE_TREE_MAX: u64 = 2 << 20;
+/// Largest queue of a virtio device: what the service partition's memory for it is made for.
+pub const MAX_QUEUE_SIZE: u16 = 256;
 /// The tag of the hypervisor's own console lines, so no partition's name.
 pub const OWN_NAME: &str = "bulkhead";
 
@@ -37,6 +40,7 @@ pub fn validate(board: &Board, system: &System, report: &mut dyn FnMut(Mistake))
     machine(board, system, report);
     owners::validate(board, system, report);
     memory::validate(board, system, report);
+    service::validate(board, system, report);
     for (id, partition) in partitions(system) {
         let owner = name(id, partition);
         payloads::validate(board, system, &owner, partition, report);
@@ -64,7 +68,7 @@ fn machine(board: &Board, system: &System, report: &mut dyn FnMut(Mistake)) {
     if system.bundle_size == 0 || system.bundle_size > bundle::BUNDLE_MAX {
         report(Mistake::BundleSize { size: system.bundle_size });
     }
-    let least = pool_size(said.cores, system.partitions.len(), said.memory);
+    let least = pool_size(system);
     if system.pool.size() < least {
         report(Mistake::PoolSize { size: system.pool.size(), least });
     }

@@ -5,8 +5,24 @@
 #![forbid(unsafe_code)]
 
 use abi::IntId;
+use abi::plan::Transports;
 use addr::Pa;
 use manifest::{Board, CoreStart, Device, Gic, GicV2, GicV3, NamedRegion, PowerOff};
+
+/// The transports, in ascending order. QEMU gives them to `-device virtio-...-device` from the highest downwards.
+const TRANSPORTS: Transports =
+    Transports { start: Pa::new(0x0a00_0000), stride: 0x200, count: 32, first: IntId::spi(16) };
+
+/// An interrupt for each transport.
+const TRANSPORT_INTIDS: [IntId; TRANSPORTS.count as usize] = {
+    let mut intids = [TRANSPORTS.first; TRANSPORTS.count as usize];
+    let mut n = 0;
+    while n < intids.len() {
+        intids[n] = IntId::new(TRANSPORTS.first.number() + n as u32);
+        n += 1;
+    }
+    intids
+};
 
 /// The board.
 pub static BOARD: Board = Board {
@@ -53,5 +69,15 @@ pub static BOARD: Board = Board {
             compatible: "arm,pl061",
             is_dma_master: false,
         },
+        Device {
+            // One owner for all: eight transports share a page, and none has an SMMU in front of it.
+            name: "virtio",
+            start: TRANSPORTS.start,
+            size: TRANSPORTS.stride as u64 * TRANSPORTS.count as u64,
+            intids: &TRANSPORT_INTIDS,
+            compatible: "virtio,mmio",
+            is_dma_master: true,
+        },
     ],
+    transports: Some(TRANSPORTS),
 };

@@ -36,4 +36,5 @@ pub static BOARD: Board = Board {
     core_start: CoreStart::SpinTable,
     power_off: PowerOff::None,
     devices: &[],
+    transports: None,
 };

@@ -42,6 +42,14 @@ mod tests {
                 assert!(registers.is_aligned(addr::PAGE_SIZE), "{}", device.name);
                 assert!(!banks.iter().any(|bank| bank.overlaps(&registers)), "{}", device.name);
             }
+            let virtio = board.device(manifest::VIRTIO).map(|(_, device)| device);
+            assert_eq!(virtio.is_some(), board.transports.is_some(), "{}: transports are one device", board.name);
+            if let Some((device, transports)) = virtio.zip(board.transports) {
+                assert!(device.is_dma_master && device.start == transports.start, "{}", board.name);
+                assert_eq!(device.size, u64::from(transports.stride) * u64::from(transports.count), "{}", board.name);
+                let intids = (0..transports.count).map(|n| abi::IntId::new(transports.first.number() + n));
+                assert!(device.intids.iter().copied().eq(intids), "{}: an interrupt for each", board.name);
+            }
         }
     }
 }

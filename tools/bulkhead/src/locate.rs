@@ -67,6 +67,12 @@ pub fn diagnose(file: &SystemFile, known: &[Known], mistake: &Mistake) -> Option
         M::MachineMemory { .. } => at(file.memory.span()?),
         M::FixedMachine { .. } => at(file.cores.span().or(file.memory.span())?),
         M::WrongBoard { .. } | M::BundleSize { .. } | M::PoolSize { .. } | M::NoPartitions => at(board()),
+        M::VirtioUnserved { .. }
+        | M::VirtioCount { .. }
+        | M::VirtioNumbers { .. }
+        | M::VirtioCovered { .. }
+        | M::ServiceNotIdentity { .. }
+        | M::BadPlan { .. } => at(board()),
 
         M::NameEmpty { partition } | M::NameCharacters { partition } | M::NameReserved { partition } => {
             at(value(&of(partition)?.name)?)
@@ -95,6 +101,7 @@ pub fn diagnose(file: &SystemFile, known: &[Known], mistake: &Mistake) -> Option
             .also(device_span(of(first)?, device, 0)?, format!("partition {first}")),
         M::DeviceOfHypervisor { partition, device }
         | M::DeviceDma { partition, device }
+        | M::DeviceUnshielded { partition, device }
         | M::DeviceCovered { partition, device, .. }
         | M::DeviceInterrupt { partition, device, .. } => at(device_span(of(partition)?, device, 0)?),
         M::DeviceAbsent { partition, .. } => at(value(&of(partition)?.devices)?),
@@ -189,7 +196,7 @@ fn memory_span(partition: &PartitionFile) -> Option<Span> {
 fn owner_span(file: &SystemFile, owner: &Owner) -> Option<Span> {
     match owner {
         Owner::Partition(name) => memory_span(file.partitions.get(name.id.index())?),
-        Owner::Pool | Owner::Bundle | Owner::Board(_) => file.board.span(),
+        Owner::Kept(_) | Owner::Pool | Owner::Bundle | Owner::Board(_) => file.board.span(),
     }
 }
 

@@ -85,10 +85,15 @@ fn make(source: &Source, file: &SystemFile, found: &mut Vec<Diagnostic>) -> Opti
 /// What is wrong with the machine that `file` asks for, whatever it is to run.
 pub fn machine_mistakes(file: &SystemFile, board: &Board) -> Vec<Mistake> {
     let mut mistakes = Vec::new();
-    let Some(pool) = Region::new(board.load_address, u64::MAX >> 1) else { return mistakes };
+    let Some(pool) = whole(board) else { return mistakes };
     manifest::validate(board, &empty(file, board, pool), &mut |mistake| mistakes.push(mistake));
     mistakes.retain(locate::is_about_the_machine);
     mistakes
+}
+
+/// A pool that is large enough for any system, until there is one with a place.
+fn whole(board: &Board) -> Option<Region<Pa>> {
+    Region::new(board.load_address, u64::MAX >> 1)
 }
 
 /// The system of `file` without partitions.
@@ -124,15 +129,7 @@ impl Builder<'_> {
         let mut space = Space::of(self.board, said, bundle_max);
         let mut banks = self.pinned(&mut space);
         self.place(&mut space, &mut banks);
-        let pool_size = manifest::pool_size(said.cores, self.file.partitions.len(), said.memory);
-        // Below the partitions, far from the bundle: firmware may put that elsewhere than the board's facts say.
-        let Some(pool) = space.take_highest(pool_size) else {
-            let span = self.file.board.span().unwrap_or(0..0);
-            let title = format!("no room for the hypervisor's frame pool of {}", addr::ByteSize(pool_size));
-            self.late.push(Diagnostic::new(span, title, "give the partitions less memory"));
-            return None;
-        };
-        let mut system = empty(self.file, self.board, pool);
+        let mut system = empty(self.file, self.board, whole(self.board)?);
         let mut contents = Vec::new();
         for (place, bank) in banks.into_iter().enumerate() {
             let (partition, bytes) = self.partition(place, bank, said);
@@ -140,6 +137,15 @@ impl Builder<'_> {
             system.partitions.push(partition).ok()?;
             contents.push(bytes);
         }
+        let pool_size = manifest::pool_size(&system);
+        // Below the partitions, far from the bundle: firmware may put that elsewhere than the board's facts say.
+        let Some(pool) = space.take_highest(pool_size) else {
+            let span = self.file.board.span().unwrap_or(0..0);
+            let title = format!("no room for the hypervisor's frame pool of {}", addr::ByteSize(pool_size));
+            self.late.push(Diagnostic::new(span, title, "give the partitions less memory"));
+            return None;
+        };
+        system.pool = pool;
         let manifest_offset = EL2_MAX;
         lay_out(&mut system, &contents, manifest_offset);
         Some((system, contents))

@@ -1,7 +1,7 @@
 //! Manifests that no tool wrote: whatever the bytes say, the validator returns, and what it accepts is sound.
 
 extern crate std;
-use super::tests::{BOARD, sound};
+use super::tests::{BOARD, served};
 use super::validate;
 use crate::{Board, System, WhenAllStopped};
 use proptest::prelude::*;
@@ -19,7 +19,7 @@ fn mistakes(board: &Board, system: &System) -> usize {
 
 fn encoded() -> Vec<u8> {
     let mut buffer = vec![0; 16 << 10];
-    postcard::to_slice(&sound(), &mut buffer).unwrap().to_vec()
+    postcard::to_slice(&served(), &mut buffer).unwrap().to_vec()
 }
 
 proptest! {
@@ -64,6 +64,7 @@ proptest! {
         prop_assert_eq!(cores.len(), count);
         let mut ranges: Vec<_> = system.partitions.iter().flat_map(|p| &p.banks).map(|bank| bank.pa).collect();
         ranges.push(system.pool);
+        ranges.extend(system.service.map(|service| service.kept));
         ranges.sort_by_key(|range| range.start());
         prop_assert!(ranges.is_sorted_by(|a, b| a.end() <= b.start()));
     }
@@ -71,7 +72,7 @@ proptest! {
 
 #[test]
 fn a_name_of_control_characters_is_escaped() {
-    let mut system = sound();
+    let mut system = served();
     system.when_all_stopped = WhenAllStopped::Halt;
     system.partitions[0].name = heapless::String::try_from("\u{1b}[2J").unwrap();
     assert_eq!(mistakes(&BOARD, &system), 1);

@@ -9,6 +9,7 @@ use addr::{Address, BLOCK_2M, PAGE_SIZE, Pa, Region};
 #[derive(Clone, Copy)]
 enum Claim<'a> {
     Partition(PartitionId, &'a Partition),
+    Kept(PartitionId, &'a Partition),
     Pool,
     Bundle,
     Board(&'static str),
@@ -18,6 +19,7 @@ impl Claim<'_> {
     fn owner(self) -> Owner {
         match self {
             Self::Partition(id, partition) => Owner::Partition(name(id, partition)),
+            Self::Kept(id, partition) => Owner::Kept(name(id, partition)),
             Self::Pool => Owner::Pool,
             Self::Bundle => Owner::Bundle,
             Self::Board(name) => Owner::Board(name),
@@ -32,17 +34,28 @@ impl Claim<'_> {
 }
 
 /// Everything that claims physical memory.
-fn claims<'a>(board: &'a Board, system: &'a System) -> impl Iterator<Item = (Claim<'a>, Region<Pa>)> + Clone {
+fn claims<'a>(board: &'a Board, system: &'a System) -> impl Iterator<Item = (Claim<'a>, Region<Pa>)> {
     let banks = partitions(system)
         .flat_map(|(id, partition)| partition.banks.iter().map(move |bank| (Claim::Partition(id, partition), bank.pa)));
+    let kept = system.service.zip(system.service_partition());
+    let kept = kept.map(|(service, (id, partition))| (Claim::Kept(id, partition), service.kept));
     let bundle = Region::new(board.load_address, system.bundle_size).map(|region| (Claim::Bundle, region));
     let reserved = board.reserved.iter().filter_map(|r| Some((Claim::Board(r.name), Region::new(r.start, r.size)?)));
-    banks.chain([(Claim::Pool, system.pool)]).chain(bundle).chain(reserved)
+    banks.chain(kept).chain([(Claim::Pool, system.pool)]).chain(bundle).chain(reserved)
+}
+
+/// The claims from the `first` on. One copy of the chain above for both loops below: EL2 has a size budget.
+fn from<'a>(board: &'a Board, system: &'a System, first: usize) -> impl Iterator<Item = (Claim<'a>, Region<Pa>)> {
+    #[inline(never)]
+    fn nth<'a>(board: &'a Board, system: &'a System, n: usize) -> Option<(Claim<'a>, Region<Pa>)> {
+        claims(board, system).nth(n)
+    }
+    (first..).map_while(move |n| nth(board, system, n))
 }
 
 /// Calls `report` for each range that breaks a rule.
 pub(super) fn validate(board: &Board, system: &System, report: &mut dyn FnMut(Mistake)) {
-    for (place, (claim, region)) in claims(board, system).enumerate() {
+    for (place, (claim, region)) in from(board, system, 0).enumerate() {
         if matches!(claim, Claim::Board(_)) {
             continue;
         }
@@ -56,7 +69,7 @@ pub(super) fn validate(board: &Board, system: &System, report: &mut dyn FnMut(Mi
         if !board.ram_banks(system.machine).any(|bank| bank.covers(&region)) {
             report(Mistake::OutsideRam { owner: claim.owner(), region });
         }
-        for (other, other_region) in claims(board, system).skip(place + 1) {
+        for (other, other_region) in from(board, system, place + 1) {
             if !claim.may_meet(other) && other_region.is_sound() && region.overlaps(&other_region) {
                 report(Mistake::Overlap { first: claim.owner(), region, second: other.owner(), other: other_region });
             }

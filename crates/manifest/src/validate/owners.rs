@@ -95,6 +95,14 @@ fn devices(board: &Board, system: &System, report: &mut dyn FnMut(Mistake)) {
                 });
             }
         }
+        if device.is_dma_master {
+            // Without an SMMU a device reaches all memory. Where there is a service partition, nobody else is trusted so far.
+            if system.service_partition().is_some_and(|(service, _)| service != id) {
+                report(Mistake::DeviceUnshielded { partition: owner.clone(), device: device.name });
+            } else if !partition.is_identity {
+                report(Mistake::DeviceDma { partition: owner.clone(), device: device.name });
+            }
+        }
         fits(board, partition, &owner, device, report);
     }
 }
@@ -113,9 +121,6 @@ fn fits(board: &Board, partition: &Partition, owner: &Name, device: &Device, rep
     let console = Device { start: board.uart, size: PAGE_SIZE, intids: &[], ..*device };
     if share(device, &console) || device.intids.contains(&board.uart_intid) {
         report(Mistake::DeviceOfHypervisor { partition: owner.clone(), device: device.name });
-    }
-    if device.is_dma_master && !partition.is_identity {
-        report(Mistake::DeviceDma { partition: owner.clone(), device: device.name });
     }
     let Some(registers) = device.region() else { return };
     let Some(seen) = Region::new(Ipa::new(device.start.as_u64()), device.size) else { return };

@@ -2,8 +2,8 @@
 
 use super::DEVICE_TREE_MAX;
 use crate::{Bank, Board, Mistake, Name, Partition, Payload, PayloadKind, System};
-use abi::bundle::ALIGN;
-use addr::{Address, Ipa, Region, is_aligned};
+use abi::{bundle::ALIGN, plan};
+use addr::{Address, Ipa, PAGE_SIZE, Region, is_aligned};
 
 /// Calls `report` for each payload of `partition` that breaks a rule.
 pub(super) fn validate(
@@ -26,7 +26,10 @@ pub(super) fn validate(
     if !partition.payloads.iter().any(|p| p.kind == PayloadKind::Kernel) {
         report(Mistake::NoKernel { partition: name() });
     }
-    for kind in board.trees(system.machine) {
+    let is_service = system.service_partition().is_some_and(|(id, _)| id == owner.id);
+    // The service partition has a plan instead.
+    let trees = board.trees(system.machine).filter(|_| !is_service);
+    for kind in trees.chain(is_service.then_some(PayloadKind::Plan)) {
         if !partition.payloads.iter().any(|p| p.kind == kind) {
             report(Mistake::NoTree { partition: name(), kind });
         }
@@ -64,6 +67,12 @@ fn in_ram(owner: &Name, partition: &Partition, payload: &Payload, report: &mut d
     let is_in_ram = holds(partition, ipa, size);
     if !is_in_ram {
         report(Mistake::PayloadOutsideRam { partition: owner.clone(), kind, ipa, size });
+    }
+    if kind == PayloadKind::Plan {
+        let is_at_x0 = ipa == partition.device_tree && ipa.is_aligned(PAGE_SIZE);
+        if !is_at_x0 || size > plan::MAX as u64 {
+            report(Mistake::BadPlan { partition: owner.clone(), ipa, size });
+        }
     }
     if !kind.is_tree() {
         return is_in_ram;

@@ -1,5 +1,7 @@
 //! One test per rule: a sound system, one change, the exact message.
 
+mod service;
+
 extern crate std;
 use super::validate;
 use crate::*;
@@ -44,6 +46,7 @@ pub(crate) static BOARD: Board = Board {
         device("beside the console", 0x0900_0800, &[IntId::spi(18)], false),
         device("on the console's line", 0x0a00_4000, &[IntId::spi(1)], false),
     ],
+    transports: None,
 };
 
 fn payload(kind: PayloadKind, offset: u64, size: u64, ipa: u64) -> Payload {
@@ -93,6 +96,31 @@ pub(crate) fn sound() -> System {
             .collect(),
         service: None,
     }
+}
+
+/// A system with a service partition, without a mistake: 'linux' has two virtio devices.
+pub(crate) fn served() -> System {
+    let mut system = sound();
+    let at = 0x7800_0000;
+    let plan = at + 8 * M - 0x1000;
+    let payloads =
+        [payload(PayloadKind::Kernel, 0x10_0000, 0x1000, at), payload(PayloadKind::Plan, 0x10_1000, 0x100, plan)];
+    system.partitions[0].virtio = [(4, 64), (2, 256)]
+        .into_iter()
+        .map(|(device_id, queue_size)| Virtio { device_id, queues: 1, queue_size, is_optional: false })
+        .collect();
+    let service = Partition {
+        banks: [Bank { ipa: Ipa::new(at), pa: region(at, 8 * M) }].into_iter().collect(),
+        is_identity: true,
+        entry: Ipa::new(at),
+        device_tree: Ipa::new(plan),
+        payloads: payloads.into_iter().collect(),
+        devices: [DeviceId(1), DeviceId(2)].into_iter().collect(),
+        ..partition("service", &[0], at)
+    };
+    system.partitions.push(service).unwrap();
+    system.service = Some(Service { kept: region(at - 2 * M, 2 * M) });
+    system
 }
 
 fn on(board: &Board, system: &System) -> std::vec::Vec<std::string::String> {
