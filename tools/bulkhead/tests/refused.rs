@@ -32,7 +32,14 @@ fn elf(machine: u8, address: u64) -> Vec<u8> {
     file
 }
 
-/// The kernels that the bad files name, and the bad file itself, in a folder of their own.
+/// The same, position-independent.
+fn pie() -> Vec<u8> {
+    let mut file = elf(183, 0);
+    file[16] = 3;
+    file
+}
+
+/// The kernels and disks that the bad files name, and the bad file itself, in a folder of their own.
 fn folder(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     fs::create_dir_all(&folder).unwrap();
@@ -44,6 +51,7 @@ fn folder(name: &str) -> PathBuf {
         ("x86.elf", elf(62, 0x10_0000)),
         ("low.elf", elf(183, 0x8_0000)),
         ("bzImage", bz_image),
+        ("service.elf", pie()),
     ] {
         fs::write(folder.join(file), bytes).unwrap();
     }
@@ -119,4 +127,16 @@ refusals! {
     watchdog_form
     watchdog_short
     watchdog_covered
+    disk_forms
+    disks_forms
+    service_core_owned_twice
+    service_devices
+    service_forms
+    service_kernel
+    service_list
+    service_missing
+    service_name
+    service_twice
+    virtio_of_one
+    virtio_of_all
 }
