@@ -3,6 +3,9 @@
 //! `BLESS=1 cargo test -p bulkhead` writes the words anew; read the difference before it is committed.
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
+#[path = "gpt/image.rs"]
+mod image;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -52,6 +55,10 @@ fn folder(name: &str) -> PathBuf {
         ("low.elf", elf(183, 0x8_0000)),
         ("bzImage", bz_image),
         ("service.elf", pie()),
+        ("system.img", image::image(400, &[("rootfs-a", 64), ("rootfs-b", 64), ("data", 64)])),
+        ("more.img", image::image(400, &[("data", 64), ("logs", 64)])),
+        ("plain.img", vec![0; 64 << 10]),
+        ("odd.img", vec![0; 1000]),
     ] {
         fs::write(folder.join(file), bytes).unwrap();
     }
@@ -127,8 +134,14 @@ refusals! {
     watchdog_form
     watchdog_short
     watchdog_covered
+    s04_image_missing
+    s04_label_twice
+    s04_label_unknown
+    s04_too_small
+    s04_used_twice
     disk_forms
     disks_forms
+    disks_on_a_pi
     service_core_owned_twice
     service_devices
     service_forms
