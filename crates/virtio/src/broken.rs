@@ -69,8 +69,8 @@ pub enum Broken {
     Chained(Ipa),
     /// Bytes of an indirect table: 0, or not a multiple of 16.
     TableLength(u32),
-    /// A request without room for its status.
-    NoStatus,
+    /// A request without room for an answer.
+    NoRoom,
 }
 
 impl From<Outside> for Broken {
@@ -103,7 +103,7 @@ impl fmt::Display for Broken {
             Self::Nested(at) => write!(f, "indirect table at {at} within an indirect table"),
             Self::Chained(at) => write!(f, "indirect table at {at} in the middle of a chain"),
             Self::TableLength(bytes) => write!(f, "indirect table of {bytes} bytes"),
-            Self::NoStatus => f.write_str("request without room for its status"),
+            Self::NoRoom => f.write_str("request without room for an answer"),
         }
     }
 }

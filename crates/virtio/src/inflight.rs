@@ -98,7 +98,7 @@ impl Word {
             Self::Device => 6,
             Self::Taken => 7,
             Self::Done => 8,
-            Self::Heads(index) => 9 + index,
+            Self::Heads(index) => index.saturating_add(9),
         }
     }
 }

@@ -10,8 +10,11 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod blk;
 mod broken;
 mod chain;
+mod data;
+pub mod entropy;
 mod head;
 mod inflight;
 mod memory;
@@ -20,6 +23,7 @@ mod rings;
 
 pub use broken::{Broken, Unusable};
 pub use chain::{Chain, MAX_SEGMENTS, Segment};
+pub use data::{Data, Pieces};
 pub use head::{Head, Heads};
 pub use inflight::{Inflight, Owner, Record, Word};
 pub use memory::{GuestMemory, Outside};

@@ -1,8 +1,6 @@
 //! Taking chains and giving them back.
 
-mod support;
-
-use support::driver::*;
+use crate::driver::*;
 use virtio::{Broken, Chain, Inflight, Queue, Ring, Rings, Segment};
 
 fn refusal(change: impl FnOnce(&mut Rings)) -> Broken {
@@ -36,7 +34,7 @@ fn misaligned_rings_are_refused() {
 
 #[test]
 fn a_ring_that_leaves_its_bank_is_refused() {
-    let end = support::ram::LOW + 0x2_0000;
+    let end = crate::ram::LOW + 0x2_0000;
     for at in [end - 16, end, 0, u64::MAX - 15].map(addr::Ipa::new) {
         assert_eq!(refusal(|rings| rings.descriptors = at), Broken::RingOutside { ring: Ring::Descriptors, at });
         assert_eq!(refusal(|rings| rings.driver = at), Broken::RingOutside { ring: Ring::Available, at });
@@ -63,7 +61,7 @@ fn a_chain_goes_to_the_device_and_back() {
     driver.descriptor(0, (BUFFERS + 0x400, 1, WRITE, 0));
     driver.offer(2);
 
-    let head = queue.pop(&driver.ram, &mut chain).unwrap().expect("one was offered");
+    let head = driver.take(&mut queue, &mut chain);
     assert_eq!((head.number(), queue.in_flight()), (2, 1));
     let segment = |at, bytes| Segment { at: addr::Ipa::new(at), bytes };
     assert_eq!(chain.readable(), [segment(BUFFERS, 16)]);
@@ -101,7 +99,7 @@ fn indexes_wrap_around_at_65536() {
     for turn in 0..70_000u32 {
         let number = (turn % 2) as u16;
         driver.offer_one(number);
-        let head = queue.pop(&driver.ram, &mut chain).unwrap().expect("one was offered");
+        let head = driver.take(&mut queue, &mut chain);
         assert_eq!(head.number(), number);
         queue.push(&driver.ram, head, turn).unwrap();
         assert_eq!(driver.used(turn as u16), (u32::from(number), turn));
@@ -145,7 +143,7 @@ fn a_head_in_flight_is_not_taken_again() {
     let mut queue = driver.queue(BOTH, &record);
     driver.offer_one(3);
     driver.offer_one(3);
-    let head = queue.pop(&driver.ram, &mut chain).unwrap().expect("one was offered");
+    let head = driver.take(&mut queue, &mut chain);
     assert_eq!(queue.pop(&driver.ram, &mut chain), Err(Broken::InFlight(3)));
     queue.push(&driver.ram, head, 0).unwrap();
     assert_eq!(queue.pop(&driver.ram, &mut chain).unwrap().expect("it came back").number(), 3);
@@ -156,7 +154,7 @@ fn a_head_of_another_queue_is_not_given_back() {
     let (mut driver, record, mut chain) = (Driver::new(8), Inflight::new(), Chain::new());
     let mut queue = driver.queue(BOTH, &record);
     driver.offer_one(3);
-    let head = queue.pop(&driver.ram, &mut chain).unwrap().expect("one was offered");
+    let head = driver.take(&mut queue, &mut chain);
     let (other, other_record) = (Driver::new(8), Inflight::new());
     let mut other_queue = other.queue(BOTH, &other_record);
     assert_eq!(other_queue.chain_again(&other.ram, &head, &mut chain), Err(Broken::NotInFlight(3)));

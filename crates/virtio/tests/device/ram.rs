@@ -24,10 +24,6 @@ impl Ram {
     pub fn refused(&self) -> usize {
         self.refused.get()
     }
-    /// All of the first bank.
-    pub fn low(&self) -> Vec<u8> {
-        self.banks[0].1.iter().map(Cell::get).collect()
-    }
     /// Puts bytes anywhere in RAM.
     pub fn put(&self, at: u64, bytes: &[u8]) {
         self.write(Ipa::new(at), bytes).expect("a test writes to RAM");

@@ -1,8 +1,8 @@
 //! [`Driver`]: writes rings into RAM, right or wrong, word by word.
 
-use super::ram::{LOW, Ram};
+use crate::ram::{LOW, Ram};
 use addr::Ipa;
-use virtio::{Features, Inflight, Owner, Queue, Rings};
+use virtio::{Chain, Features, Head, Inflight, Owner, Queue, Rings};
 
 pub const DESCRIPTORS: u64 = LOW + 0x1000;
 pub const AVAILABLE: u64 = LOW + 0x2000;
@@ -60,6 +60,10 @@ impl Driver {
     pub fn offer_one(&mut self, head: u16) {
         self.descriptor(head, (BUFFERS + 16 * u64::from(head), 16, WRITE, 0));
         self.offer(head);
+    }
+    /// Lets the device take the next chain.
+    pub fn take(&self, queue: &mut Queue<'_>, chain: &mut Chain) -> Head {
+        queue.pop(&self.ram, chain).expect("the rings are sound").expect("one was offered")
     }
     pub fn used_index(&self) -> u16 {
         self.ram.get_u16(USED + 2)
