@@ -8,7 +8,7 @@ use bulkhead::image::lay_out;
 use bulkhead::plan::{Plan, machine_mistakes, plan};
 use bulkhead::qemu::{Choice, arguments, quoted};
 use bulkhead::symbolize::{self, Lines, MARK};
-use bulkhead::{board, el2, file, image, locate, map, svg};
+use bulkhead::{board, disks, el2, file, image, locate, map, svg};
 use clap::{Parser, Subcommand};
 use std::io::{BufRead, BufReader, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -86,7 +86,8 @@ enum Command {
     },
     /// Print the QEMU arguments for the machine of a system file
     ///
-    /// Kernels need not exist. Paths with spaces come out quoted for a shell's `eval`. Example:
+    /// Kernels and disks need not exist. Disks of `machine` are attached, and an entropy device for a service partition.
+    /// Paths with spaces come out quoted for a shell's `eval`. Example:
     /// qemu-system-aarch64 $(bulkhead qemu-args my.toml --gic 2) -kernel my.img
     QemuArgs {
         /// System file
@@ -192,12 +193,13 @@ fn qemu_arguments(path: &Path, choice: Choice<'_>) -> Result<bool> {
     if let Some(platform) = file.board.value() {
         let mistakes = machine_mistakes(&file, platform.board);
         found.extend(mistakes.iter().filter_map(|mistake| locate::diagnose(&file, &[], mistake)));
+        disks::board(&file, platform.board, &mut found);
     }
     let Some(platform) = file.board.value().filter(|_| found.is_empty()) else {
         complain(&source, &found);
         return Ok(false);
     };
-    let arguments = arguments(platform.board, file.machine(platform.board), choice)?;
+    let arguments = arguments(platform.board, &file, &source.folder, choice)?;
     println!("{}", arguments.iter().map(|argument| quoted(argument)).collect::<Vec<_>>().join(" "));
     Ok(true)
 }
