@@ -3,17 +3,23 @@
 //! Only form is judged here: keys, types, sizes, names of boards and devices. Who owns what is judged by
 //! `manifest::validate`. A value that is wrong stays marked as such, so that nothing is said twice about it.
 
+mod disk;
 mod duration;
 mod keys;
+mod machine;
 mod partition;
+mod service;
 pub mod size;
 mod table;
 
 use crate::board::{PLATFORMS, Platform, find};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::near;
+pub use disk::DiskFile;
+pub use machine::DiskImage;
 use manifest::{ConsoleMode, Machine, OnPanic, WhenAllStopped};
 pub use partition::PartitionFile;
+pub use service::NAME as SERVICE_NAME;
 use std::path::PathBuf;
 use table::Table;
 use toml::de::{DeTable, DeValue};
@@ -101,13 +107,29 @@ pub struct SystemFile {
     pub scrub_at_boot: Given<bool>,
     /// What follows a bug of EL2's own.
     pub on_hypervisor_panic: Given<OnPanic>,
-    /// The partitions, in the file's order.
+    /// The disk images that the emulator attaches.
+    pub disks: Given<Vec<DiskImage>>,
+    /// The service partition.
+    pub service: Option<PartitionFile>,
+    /// Whether it may be missing for a reason that was reported.
+    pub has_bad_service: bool,
+    /// The other partitions, in the file's order.
     pub partitions: Vec<PartitionFile>,
     /// Whether partitions may be missing from the list for a reason that was reported.
     pub has_bad_partitions: bool,
 }
 
 impl SystemFile {
+    /// Every partition, in the manifest's order: the service partition is the last.
+    pub fn all(&self) -> impl Iterator<Item = &PartitionFile> {
+        self.partitions.iter().chain(&self.service)
+    }
+
+    /// The partition at this place of the manifest.
+    pub fn partition(&self, place: usize) -> Option<&PartitionFile> {
+        self.all().nth(place)
+    }
+
     /// The machine: what the file says, or the board's own.
     pub fn machine(&self, board: &manifest::Board) -> Machine {
         let own = board.default_machine();
@@ -133,7 +155,7 @@ pub fn parse(text: &str, found: &mut Vec<Diagnostic>) -> SystemFile {
     let first_line = 0..text.find('\n').unwrap_or(text.len());
     let root = Table::new("a system file", document.get_ref(), first_line, &keys::SYSTEM, found);
     file.board = board(&root, found);
-    machine(&root, &mut file, found);
+    machine::parse(&root, &mut file, found);
     file.console =
         root.choice("console", found, &[("interactive", ConsoleMode::Interactive), ("tagged", ConsoleMode::Tagged)]);
     file.when_all_stopped = root.choice(
@@ -144,6 +166,8 @@ pub fn parse(text: &str, found: &mut Vec<Diagnostic>) -> SystemFile {
     file.scrub_at_boot = root.boolean("scrub_at_boot", found);
     file.on_hypervisor_panic =
         root.choice("on_hypervisor_panic", found, &[("stop", OnPanic::Stop), ("reset", OnPanic::Reset)]);
+    file.service = service::parse(&root, found);
+    file.has_bad_service = file.service.is_none() && (root.get("service").is_some() || root.was_misspelt("service"));
     partitions(&root, &mut file, found);
     file
 }
@@ -155,7 +179,7 @@ fn syntax(text: &str, error: &toml::de::Error) -> Diagnostic {
         title = "this is not TOML".to_owned();
     }
     let help = if title.starts_with("duplicate key") {
-        "a key stands once in its table"
+        "a key stands once in its table, and a table such as [service] once in the file"
     } else {
         "lines are `key = value`, tables start with [[partition]]; text stands in \"quotes\""
     };
@@ -182,25 +206,6 @@ fn board(root: &Table<'_, '_>, found: &mut Vec<Diagnostic>) -> Given<&'static Pl
     })
 }
 
-fn machine(root: &Table<'_, '_>, file: &mut SystemFile, found: &mut Vec<Diagnostic>) {
-    let Some((value, span)) = root.get("machine") else { return };
-    let DeValue::Table(keys) = value else {
-        let help = "write `machine = { cores = 4, memory = \"2G\" }`";
-        found.push(Diagnostic::new(span, "`machine` is a table", help));
-        return;
-    };
-    let machine = Table::new("`machine`", keys, span, &keys::MACHINE, found);
-    file.cores = machine.integer("cores", found).then(|n, span| {
-        let cores = u16::try_from(n).ok();
-        if cores.is_none() {
-            let help = format!("give it 1 to {}", abi::MAX_CORES);
-            found.push(Diagnostic::new(span.clone(), format!("a machine of {n} cores"), help));
-        }
-        cores
-    });
-    file.memory = machine.size("memory", found);
-}
-
 fn partitions(root: &Table<'_, '_>, file: &mut SystemFile, found: &mut Vec<Diagnostic>) {
     let Some((value, span)) = root.get("partition") else {
         file.has_bad_partitions = root.was_misspelt("partition");
@@ -218,6 +223,7 @@ fn partitions(root: &Table<'_, '_>, file: &mut SystemFile, found: &mut Vec<Diagn
             return;
         }
     };
+    let most = abi::MAX_PARTITIONS - usize::from(file.service.is_some());
     for (place, element) in array.iter().enumerate() {
         let DeValue::Table(keys) = element.get_ref() else {
             file.has_bad_partitions = true;
@@ -228,8 +234,9 @@ fn partitions(root: &Table<'_, '_>, file: &mut SystemFile, found: &mut Vec<Diagn
             ));
             continue;
         };
-        if place == abi::MAX_PARTITIONS {
-            let title = format!("{} partitions; there is room for {}", array.len(), abi::MAX_PARTITIONS);
+        if place == most {
+            let beside = if file.service.is_some() { " beside the service partition" } else { "" };
+            let title = format!("{} partitions{beside}; there is room for {most}", array.len());
             found.push(Diagnostic::new(element.span(), title, "take some out"));
             break;
         }

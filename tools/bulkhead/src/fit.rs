@@ -55,7 +55,7 @@ pub enum Misfit {
 /// Places a kernel, an initrd of `initrd` bytes (0: none) and a tree of `tree` bytes in `ram`.
 pub fn fit(ram: Region<Ipa>, kernel: &Kernel, initrd: u64, tree: u64, pins: Pins) -> Result<Fit, Misfit> {
     match kernel {
-        Kernel::Elf { entry, segments } => {
+        Kernel::Elf { entry, segments, .. } => {
             if pins.kernel.is_some() {
                 return Err(Misfit::PinnedElf);
             }
@@ -182,7 +182,8 @@ mod tests {
         Kernel::Raw { bytes: vec![0; size].into() }
     }
     fn elf(address: u64, zeroed: u64) -> Kernel {
-        Kernel::Elf { entry: address + 4, segments: vec![Segment { address, bytes: vec![0; 16].into(), zeroed }] }
+        let segments = vec![Segment { address, bytes: vec![0; 16].into(), zeroed }];
+        Kernel::Elf { entry: address + 4, segments, is_relocatable: false }
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub enum Kernel {
         entry: u64,
         /// What is loaded.
         segments: Vec<Segment>,
+        /// Whether the addresses are offsets: a position-independent executable.
+        is_relocatable: bool,
     },
     /// A binary that is entered at its first byte.
     Raw {
@@ -90,6 +92,17 @@ impl Kernel {
             Some(header) => header.kernel(file),
             None => Ok(Self::Raw { bytes: file.into() }),
         }
+    }
+
+    /// A position-independent executable as it is loaded at `base`. It relocates itself.
+    pub fn at(&self, base: u64) -> Option<Self> {
+        let Self::Elf { entry, segments, is_relocatable: true } = self else { return None };
+        let moved = |segment: &Segment| {
+            let address = segment.address.checked_add(base)?;
+            Some(Segment { address, ..segment.clone() })
+        };
+        let segments = segments.iter().map(moved).collect::<Option<_>>()?;
+        Some(Self::Elf { entry: entry.checked_add(base)?, segments, is_relocatable: false })
     }
 
     /// Bytes of RAM that it uses, as far as the file says.

@@ -7,6 +7,7 @@
 //! fit       kernel, initrd, device tree in guest RAM    -> payload addresses
 //! tree      what the guest is told                      -> device tree blobs
 //! plan      all of these, then manifest::validate       -> Plan
+//! disks     who shares one, and what is on the images   -> mistakes
 //! image     EL2 binary + manifest + payloads            -> the boot bundle
 //! symbolize an EL2 binary's DWARF                       -> backtraces in words
 //! ```
@@ -16,6 +17,7 @@
 
 pub mod board;
 pub mod diagnostic;
+pub mod disks;
 pub mod el2;
 pub mod file;
 pub mod fit;

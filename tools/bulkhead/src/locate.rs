@@ -1,10 +1,11 @@
 //! The validator's mistakes, taken back to the places in the system file that caused them.
 
 use crate::diagnostic::{Diagnostic, Span};
-use crate::file::{Given, PartitionFile, SystemFile};
+use crate::file::{DiskFile, Given, PartitionFile, SystemFile};
 use crate::fit::Misfit;
 use crate::kernel::Kernel;
 use abi::CoreId;
+use abi::service::{MAX_DEVICES, MAX_PARTITION_DEVICES};
 use addr::{ByteSize, Ipa, Region, align_up};
 use manifest::{Mistake, Name, Owner, PayloadKind, Setting};
 
@@ -41,6 +42,8 @@ pub fn needs_no_board(mistake: &Mistake) -> bool {
             | M::NoCores { .. }
             | M::CoreTwice { .. }
             | M::SettingRange { .. }
+            | M::VirtioUnserved { .. }
+            | M::VirtioCount { .. }
     )
 }
 
@@ -58,7 +61,8 @@ pub fn is_about_the_v2_tree(mistake: &Mistake) -> bool {
 pub fn diagnose(file: &SystemFile, known: &[Known], mistake: &Mistake) -> Option<Diagnostic> {
     use Mistake as M;
     let at = |span: Span| Diagnostic::new(span, mistake.problem().to_string(), mistake.mend().to_string());
-    let of = |name: &Name| file.partitions.get(name.id.index());
+    let of = |name: &Name| file.partition(name.id.index());
+    let is_service = |name: &Name| file.service.is_some() && name.id.index() == file.partitions.len();
     let known = |name: &Name| known.get(name.id.index()).copied();
     let board = || file.board.span().unwrap_or(0..0);
     Some(match mistake {
@@ -67,15 +71,20 @@ pub fn diagnose(file: &SystemFile, known: &[Known], mistake: &Mistake) -> Option
         M::MachineMemory { .. } => at(file.memory.span()?),
         M::FixedMachine { .. } => at(file.cores.span().or(file.memory.span())?),
         M::WrongBoard { .. } | M::BundleSize { .. } | M::PoolSize { .. } | M::NoPartitions => at(board()),
-        M::VirtioUnserved { .. }
-        | M::VirtioCount { .. }
-        | M::VirtioNumbers { .. }
-        | M::VirtioCovered { .. }
-        | M::ServiceNotIdentity { .. }
-        | M::BadPlan { .. } => at(board()),
+        // The service partition is not there for a reason that was reported.
+        M::VirtioUnserved { .. } if file.service.is_some() || file.has_bad_service => return None,
+        M::VirtioUnserved { partition } => at(virtio_span(of(partition)?, 0)?),
+        M::VirtioCovered { partition, slot } => at(virtio_span(of(partition)?, *slot)?),
+        M::VirtioCount { .. } => at(virtio_too_many(file)?),
+        M::VirtioNumbers { .. } | M::ServiceNotIdentity { .. } => at(board()),
 
         M::NameEmpty { partition } | M::NameCharacters { partition } | M::NameReserved { partition } => {
             at(value(&of(partition)?.name)?)
+        }
+        M::NameTwice { first, second } if is_service(second) => {
+            let mistake = at(value(&of(first)?.name)?);
+            Diagnostic { title: format!("partition name {first} is the service partition's"), ..mistake }
+                .also(of(second)?.span.clone(), "the service partition")
         }
         M::NameTwice { first, second } => {
             at(value(&of(second)?.name)?).also(of(first)?.name.span()?, "the first of that name")
@@ -90,6 +99,15 @@ pub fn diagnose(file: &SystemFile, known: &[Known], mistake: &Mistake) -> Option
                 .also(core_span(of(first)?, *core, 0)?, format!("partition {first}"))
         }
 
+        M::DeviceTwice { device, first, second } if is_service(second) => {
+            let mistake = at(device_span(of(first)?, device, 0)?);
+            Diagnostic {
+                help: "leave it to the service partition, which serves it to the others".to_owned(),
+                ..mistake
+            }
+            .label(format!("partition {first}"))
+            .also(of(second)?.span.clone(), "the service partition")
+        }
         M::DeviceTwice { device, first, second } => {
             let is_one = first.id == second.id;
             at(device_span(of(second)?, device, usize::from(is_one))?)
@@ -101,9 +119,11 @@ pub fn diagnose(file: &SystemFile, known: &[Known], mistake: &Mistake) -> Option
             .also(device_span(of(first)?, device, 0)?, format!("partition {first}")),
         M::DeviceOfHypervisor { partition, device }
         | M::DeviceDma { partition, device }
-        | M::DeviceUnshielded { partition, device }
         | M::DeviceCovered { partition, device, .. }
         | M::DeviceInterrupt { partition, device, .. } => at(device_span(of(partition)?, device, 0)?),
+        // The service partition owns it, and that was said.
+        M::DeviceUnshielded { device, .. } if is_of_service(file, device) => return None,
+        M::DeviceUnshielded { partition, device } => at(device_span(of(partition)?, device, 0)?),
         M::DeviceAbsent { partition, .. } => at(value(&of(partition)?.devices)?),
 
         M::NoMemory { partition } if of(partition)?.memory.value() != Some(&0) => return None,
@@ -140,6 +160,7 @@ pub fn diagnose(file: &SystemFile, known: &[Known], mistake: &Mistake) -> Option
         | M::PayloadsOverlap { partition, .. }
         | M::TreeTooLarge { partition, .. }
         | M::TreeElsewhere { partition, .. }
+        | M::BadPlan { partition, .. }
         | M::BadEntry { partition, .. }
         | M::BadTree { partition, .. }
             if !known(partition)?.payloads =>
@@ -158,7 +179,9 @@ pub fn diagnose(file: &SystemFile, known: &[Known], mistake: &Mistake) -> Option
         M::TreeTooLarge { partition, .. } | M::TreeElsewhere { partition, .. } | M::BadTree { partition, .. } => {
             at(payload_span(of(partition)?, PayloadKind::DeviceTreeV3)?)
         }
-        M::NoKernel { partition } | M::BadEntry { partition, .. } => at(value(&of(partition)?.kernel)?),
+        M::NoKernel { partition } | M::BadEntry { partition, .. } | M::BadPlan { partition, .. } => {
+            at(value(&of(partition)?.kernel)?)
+        }
 
         M::SettingRange { partition, setting, .. } => {
             let partition = of(partition)?;
@@ -188,6 +211,24 @@ fn device_span(partition: &PartitionFile, device: &str, nth: usize) -> Option<Sp
     mentions.map(|(_, span)| span.clone()).nth(nth)
 }
 
+/// Where the virtio device in `slot` stands: `rng` comes first.
+pub fn virtio_span(partition: &PartitionFile, slot: usize) -> Option<Span> {
+    let rng = partition.rng.span().filter(|_| partition.rng.value() == Some(&true));
+    rng.into_iter().chain(partition.disks.iter().map(DiskFile::place)).nth(slot)
+}
+
+/// The first virtio device that there is no room for.
+fn virtio_too_many(file: &SystemFile) -> Option<Span> {
+    let devices = |partition| (0..MAX_PARTITION_DEVICES).map_while(move |slot| virtio_span(partition, slot));
+    file.partitions.iter().flat_map(devices).nth(MAX_DEVICES)
+}
+
+/// Whether the service partition owns this device of the board.
+fn is_of_service(file: &SystemFile, device: &str) -> bool {
+    let board = file.board.value().map(|platform| platform.board);
+    board.is_some_and(|board| board.service_devices().any(|(_, other)| other.name == device))
+}
+
 /// What fixed the partition's physical range.
 fn memory_span(partition: &PartitionFile) -> Option<Span> {
     value(&partition.memory_at).or_else(|| value(&partition.memory))
@@ -195,8 +236,8 @@ fn memory_span(partition: &PartitionFile) -> Option<Span> {
 
 fn owner_span(file: &SystemFile, owner: &Owner) -> Option<Span> {
     match owner {
-        Owner::Partition(name) => memory_span(file.partitions.get(name.id.index())?),
-        Owner::Kept(_) | Owner::Pool | Owner::Bundle | Owner::Board(_) => file.board.span(),
+        Owner::Partition(name) | Owner::Kept(name) => memory_span(file.partition(name.id.index())?),
+        Owner::Pool | Owner::Bundle | Owner::Board(_) => file.board.span(),
     }
 }
 

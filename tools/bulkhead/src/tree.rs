@@ -2,17 +2,20 @@
 //!
 //! Nothing random goes in (no `rng-seed`, no `kaslr-seed`): the same system file gives the same image, byte for byte.
 
+use abi::plan::Transports;
 use abi::{IntId, machine};
 use addr::{Ipa, Pa, Region};
 use dtoolkit::ToPropertyValue;
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
-use manifest::{Board, Device, GICV2_CORES};
+use manifest::{Board, Device, GICV2_CORES, VIRTIO};
 
-/// Most bytes of a tree: 64 vCPUs, 8 devices and 2048 bytes of bootargs need less.
+/// Most bytes of a tree: 64 vCPUs, 48 transports, 8 devices and 2048 bytes of bootargs need less.
 pub const TREE_MAX: u64 = 64 << 10;
 
 /// Interrupt flags of the GIC bindings: active high, level-sensitive.
 const LEVEL_HIGH: u32 = 4;
+/// Interrupt flags of the GIC bindings: a rising edge.
+const EDGE_RISING: u32 = 1;
 /// Interrupt types of the GIC bindings.
 const SPI: u32 = 0;
 const PPI: u32 = 1;
@@ -93,6 +96,12 @@ pub struct Guest<'a> {
     pub has_power_key: bool,
     /// What the watchdog waits for unless the guest says otherwise, in milliseconds. 0: there is none.
     pub watchdog_ms: u32,
+    /// Whether there is a PL031.
+    pub has_clock: bool,
+    /// How many virtio devices the service partition serves it.
+    pub virtio: usize,
+    /// The board's virtio-mmio transports, which an assigned device may stand for.
+    pub transports: Option<Transports>,
 }
 
 /// The tree of `guest` on a GIC of this version.
@@ -131,8 +140,18 @@ pub fn build(guest: &Guest<'_>, gic: GicVersion) -> Vec<u8> {
     if guest.watchdog_ms != 0 {
         root = root.with_child(watchdog(guest.watchdog_ms));
     }
+    if guest.has_clock {
+        root = root.with_child(clock());
+    }
+    for slot in 0..guest.virtio as u32 {
+        let start = machine::VIRTIO.as_u64() + u64::from(slot) * machine::VIRTIO_STRIDE;
+        root = root.with_child(transport(start, machine::VIRTIO_STRIDE, machine::virtio_intid(slot)));
+    }
     for device in guest.devices {
-        root = root.with_child(assigned(device));
+        root = match guest.transports.filter(|_| device.name == VIRTIO) {
+            Some(transports) => board_transports(transports).fold(root, Chain::with_child),
+            None => root.with_child(assigned(device)),
+        };
     }
     tree.root = root;
     tree.to_dtb()
@@ -306,6 +325,33 @@ fn watchdog(ms: u32) -> DeviceTreeNode {
         .with("reg", frames.concat())
         .with("interrupts", spi(machine::WATCHDOG_INTID))
         .with("timeout-sec", (ms / 1000).max(1))
+}
+
+/// The PL031 of QEMU `virt`, without an interrupt: its time is the service partition's, and it has no alarm.
+fn clock() -> DeviceTreeNode {
+    node(&unit("pl031", machine::RTC.as_u64()))
+        .with("compatible", ["arm,pl031", "arm,primecell"].as_slice())
+        .with("reg", reg(machine::RTC.as_u64(), machine::RTC_SIZE))
+        .with("clocks", CLOCK_PHANDLE)
+        .with("clock-names", "apb_pclk")
+}
+
+/// A virtio-mmio transport, as QEMU describes it.
+fn transport(start: u64, size: u64, intid: IntId) -> DeviceTreeNode {
+    node(&unit("virtio_mmio", start))
+        .with("compatible", "virtio,mmio")
+        .with("reg", reg(start, size))
+        .with("interrupts", [SPI, intid.number().saturating_sub(32), EDGE_RISING])
+        .with("dma-coherent", [0u8; 0])
+}
+
+/// The board's own transports, for a partition that they are assigned to.
+fn board_transports(transports: Transports) -> impl Iterator<Item = DeviceTreeNode> {
+    let Transports { start, stride, count, first } = transports;
+    (0..count).map(move |n| {
+        let intid = IntId::new(first.number() + n);
+        transport(start.as_u64() + u64::from(n) * u64::from(stride), u64::from(stride), intid)
+    })
 }
 
 /// An assigned device, seen at its physical address and by its own interrupts.

@@ -86,13 +86,82 @@ fn the_image_has_the_layout_that_el2_reads() {
     assert_eq!(kernel(0), kernel(1), "one kernel for two partitions is stored once");
 }
 
+/// A system file with a service partition, beside a kernel for it.
+fn with_service(folder: &Path, linux: &str) {
+    let mut elf = vec![0; 64 + 2 * 56];
+    elf[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
+    (elf[16], elf[18], elf[32], elf[54], elf[56]) = (3, 183, 64, 56, 2);
+    elf[24..32].copy_from_slice(&0x40u64.to_le_bytes());
+    for (n, words) in [[0, 0, 0, 64, 64, 4096], [0, 0x1000, 0x1000, 64, 0x2000, 4096u64]].iter().enumerate() {
+        elf[64 + 56 * n] = 1;
+        let header = &mut elf[64 + 56 * n + 8..][..48];
+        header.as_chunks_mut::<8>().0.iter_mut().zip(words).for_each(|(place, word)| *place = word.to_le_bytes());
+    }
+    fs::write(folder.join("service.elf"), elf).unwrap();
+    let text = fs::read_to_string(folder.join("my system.toml")).unwrap();
+    let text = text.replacen("[[partition]]", "[service]\ncores = [0]\nkernel = \"service.elf\"\n[[partition]]", 1);
+    fs::write(folder.join("my system.toml"), text.replacen("initrd = \"initrd\"", linux, 1)).unwrap();
+}
+
+const DISKS: &str = "rng = true\ndisk = [{ from = \"gpt:rootfs-a\", at_least = \"64M\" }, \
+                     { from = \"disk:backup\", mode = \"ro\", optional = true, serial = \"archive\" }]";
+
+#[test]
+fn the_service_partition_is_the_last_and_is_told_of_all() {
+    let folder = folder("service");
+    with_service(&folder, DISKS);
+    let image = build(&folder, "service.img");
+    let system = manifest::decode(&image[EL2_SIZE as usize..]).unwrap();
+    manifest::validate(&platform_qemu_virt::BOARD, &system, &mut |mistake| panic!("{mistake}"));
+    let (id, service) = system.service_partition().unwrap();
+    assert_eq!((id.number(), service.name.as_str(), service.is_identity), (2, "service", true));
+    let names = service.devices.iter().map(|id| platform_qemu_virt::BOARD.devices[usize::from(id.0)].name);
+    assert_eq!(names.collect::<Vec<_>>(), ["rtc", "virtio"]);
+    let (ram, kept) = (service.banks[0].pa, system.service.unwrap().kept);
+    assert_eq!((ram.size(), kept.size(), kept.end()), (24 << 20, 8 << 20, ram.start()));
+    assert!(kept.is_aligned(2 << 20) && ram.is_aligned(2 << 20), "{kept} {ram}");
+    let kernel: Vec<_> = service.payloads.iter().filter(|p| p.kind == PayloadKind::Kernel).collect();
+    let base = ram.start().as_u64();
+    let places: Vec<_> = kernel.iter().map(|p| (p.ipa.as_u64(), p.size, p.zeroed)).collect();
+    assert_eq!(places, [(base, 64, 0), (base + 0x1000, 64, 0x2000 - 64)]);
+    assert_eq!(service.entry.as_u64(), base + 0x40);
+
+    let payload = service.payloads.iter().find(|p| p.kind == PayloadKind::Plan).unwrap();
+    assert!(payload.ipa == service.device_tree && payload.ipa.as_u64() % 4096 == 0, "{payload:?}");
+    let bytes = &image[payload.offset as usize..][..payload.size as usize];
+    let (header, body) = bytes.split_at(abi::plan::HEADER);
+    assert_eq!(header[..8], abi::plan::MAGIC);
+    assert_eq!(header[8..], [(body.len() as u32).to_le_bytes(), [0; 4]].concat());
+    let plan: abi::plan::Plan = postcard::from_bytes(body).unwrap();
+    assert_eq!((plan.own, plan.ram, plan.kept, plan.is_tagged, plan.watchdog_ms), (id, ram, kept, true, 10_000));
+    assert_eq!((plan.uart.0.as_u64(), plan.rtc.map(|rtc| rtc.as_u64())), (0x0900_0000, Some(0x0901_0000)));
+    assert_eq!(plan.transports, platform_qemu_virt::BOARD.transports);
+    let served: Vec<_> = plan.partitions.iter().map(|p| (p.name.as_str(), p.ram.len())).collect();
+    assert_eq!(served, [("one", 1), ("two", 0), ("service", 0)], "RAM only of whom it serves");
+    assert_eq!(plan.partitions[0].ram[0].pa, system.partitions[0].banks[0].pa);
+    let devices: Vec<_> = plan.devices.iter().map(|d| (d.partition.number(), d.slot, d.is_optional)).collect();
+    assert_eq!(devices, [(0, 0, false), (0, 1, false), (0, 2, true)]);
+    let abi::plan::Kind::Disk(root) = &plan.devices[1].kind else { panic!("{:?}", plan.devices) };
+    assert_eq!(root.from, abi::plan::Origin::Gpt("rootfs-a".try_into().unwrap()));
+    assert_eq!((root.is_read_only, root.at_least, root.serial.as_str()), (false, 64 << 20, "rootfs-a"));
+    let abi::plan::Kind::Disk(archive) = &plan.devices[2].kind else { panic!("{:?}", plan.devices) };
+    assert_eq!((archive.is_read_only, archive.serial.as_str()), (true, "archive"));
+    let virtio: Vec<_> = system.partitions[0].virtio.iter().map(|v| (v.device_id, v.queues, v.queue_size)).collect();
+    assert_eq!(virtio, [(4, 1, 64), (2, 1, 256), (2, 1, 256)]);
+}
+
 /// The device tree for GICv3 of a system's first partition, as its guest gets it.
 fn tree_of(name: &str, keys: &str) -> Vec<u8> {
     let folder = folder(name);
     let text = fs::read_to_string(folder.join("my system.toml")).unwrap();
     let first = "kernel = \"kernel.bin\"\ninitrd";
     fs::write(folder.join("my system.toml"), text.replace(first, &format!("{keys}\n{first}"))).unwrap();
-    let image = build(&folder, "tree.img");
+    tree_in(&folder)
+}
+
+/// The same of the system in `folder`.
+fn tree_in(folder: &Path) -> Vec<u8> {
+    let image = build(folder, "tree.img");
     let system = manifest::decode(&image[EL2_SIZE as usize..]).unwrap();
     let is_tree = |payload: &&manifest::Payload| payload.kind == PayloadKind::DeviceTreeV3;
     let tree = *system.partitions[0].payloads.iter().find(is_tree).unwrap();
@@ -106,6 +175,17 @@ fn every_guest_has_a_power_key_unless_it_is_assigned_a_device_there() {
     assert!(has(&plain, "/pl061@9030000") && has(&plain, "/gpio-keys/poweroff") && !has(&plain, "/watchdog@90d0000"));
     let assigned = tree_of("tree-assigned", "devices = [\"gpio\"]");
     assert!(has(&assigned, "/gpio@9030000") && !has(&assigned, "/pl061@9030000") && !has(&assigned, "/gpio-keys"));
+}
+
+#[test]
+fn with_a_service_partition_guests_have_virtio_devices_and_a_clock() {
+    let folder = folder("tree-service");
+    with_service(&folder, DISKS);
+    let tree = tree_in(&folder);
+    let tree = fdt::Fdt::new(&tree).unwrap();
+    let has = |node| tree.find_node(node).is_some();
+    assert!(has("/pl031@9010000") && has("/virtio_mmio@a000000") && has("/virtio_mmio@a002000"));
+    assert!(!has("/virtio_mmio@a003000"));
 }
 
 #[test]

@@ -3,6 +3,9 @@
 //! `BLESS=1 cargo test -p bulkhead` writes the words anew; read the difference before it is committed.
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
+#[path = "gpt/image.rs"]
+mod image;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -32,7 +35,14 @@ fn elf(machine: u8, address: u64) -> Vec<u8> {
     file
 }
 
-/// The kernels that the bad files name, and the bad file itself, in a folder of their own.
+/// The same, position-independent.
+fn pie() -> Vec<u8> {
+    let mut file = elf(183, 0);
+    file[16] = 3;
+    file
+}
+
+/// The kernels and disks that the bad files name, and the bad file itself, in a folder of their own.
 fn folder(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     fs::create_dir_all(&folder).unwrap();
@@ -44,6 +54,11 @@ fn folder(name: &str) -> PathBuf {
         ("x86.elf", elf(62, 0x10_0000)),
         ("low.elf", elf(183, 0x8_0000)),
         ("bzImage", bz_image),
+        ("service.elf", pie()),
+        ("system.img", image::image(400, &[("rootfs-a", 64), ("rootfs-b", 64), ("data", 64)])),
+        ("more.img", image::image(400, &[("data", 64), ("logs", 64)])),
+        ("plain.img", vec![0; 64 << 10]),
+        ("odd.img", vec![0; 1000]),
     ] {
         fs::write(folder.join(file), bytes).unwrap();
     }
@@ -119,4 +134,22 @@ refusals! {
     watchdog_form
     watchdog_short
     watchdog_covered
+    s04_image_missing
+    s04_label_twice
+    s04_label_unknown
+    s04_too_small
+    s04_used_twice
+    disk_forms
+    disks_forms
+    disks_on_a_pi
+    service_core_owned_twice
+    service_devices
+    service_forms
+    service_kernel
+    service_list
+    service_missing
+    service_name
+    service_twice
+    virtio_of_one
+    virtio_of_all
 }

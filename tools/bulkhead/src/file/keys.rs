@@ -11,12 +11,43 @@ pub struct Keys {
 
 /// The top of the file.
 pub const SYSTEM: Keys = Keys {
-    known: &["board", "machine", "console", "when_all_stopped", "scrub_at_boot", "on_hypervisor_panic", "partition"],
-    later: &["service"],
+    known: &[
+        "board",
+        "machine",
+        "console",
+        "when_all_stopped",
+        "scrub_at_boot",
+        "on_hypervisor_panic",
+        "service",
+        "partition",
+    ],
+    later: &[],
 };
 
 /// `machine = { ... }`.
-pub const MACHINE: Keys = Keys { known: &["cores", "memory"], later: &[] };
+pub const MACHINE: Keys = Keys { known: &["cores", "memory", "disks"], later: &[] };
+
+/// An element of `disks = [...]`.
+pub const IMAGE: Keys = Keys { known: &["file", "serial"], later: &[] };
+
+/// `[service]`.
+pub const SERVICE: Keys = Keys {
+    known: &[
+        "cores",
+        "memory",
+        "kernel",
+        "on_crash",
+        "on_reset",
+        "on_off",
+        "restart_limit",
+        "restart_backoff",
+        "watchdog",
+    ],
+    later: &[],
+};
+
+/// `disk = { ... }` of a partition.
+pub const DISK: Keys = Keys { known: &["from", "mode", "optional", "at_least", "serial"], later: &[] };
 
 /// `[[partition]]`.
 pub const PARTITION: Keys = Keys {
@@ -38,6 +69,8 @@ pub const PARTITION: Keys = Keys {
         "restart_limit",
         "restart_backoff",
         "watchdog",
+        "disk",
+        "rng",
     ],
-    later: &["io", "disk", "net"],
+    later: &["io", "net"],
 };

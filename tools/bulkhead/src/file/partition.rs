@@ -1,5 +1,6 @@
 //! One `[[partition]]` as written.
 
+use super::disk::{self, DiskFile};
 use super::table::{Table, integer};
 use super::{Given, keys};
 use crate::diagnostic::{Diagnostic, Span};
@@ -48,9 +49,18 @@ pub struct PartitionFile {
     pub restart_backoff: Given<u32>,
     /// How long the watchdog waits, in milliseconds; 0 for `"none"`.
     pub watchdog: Given<u32>,
+    /// Its disks, in order.
+    pub disks: Vec<DiskFile>,
+    /// Whether it has an entropy device.
+    pub rng: Given<bool>,
 }
 
 impl PartitionFile {
+    /// How many virtio devices it has.
+    pub fn virtio(&self) -> usize {
+        self.disks.len() + usize::from(self.rng.value() == Some(&true))
+    }
+
     /// What messages call it.
     pub fn title(&self) -> String {
         match self.name.value() {
@@ -76,7 +86,7 @@ impl PartitionFile {
 /// Reads the partition `entries`, whose header stands at `span`.
 pub fn parse(entries: &DeTable<'_>, span: Span, found: &mut Vec<Diagnostic>) -> PartitionFile {
     let table = Table::new("a partition", entries, span.clone(), &keys::PARTITION, found);
-    let partition = PartitionFile {
+    let mut partition = PartitionFile {
         span,
         name: table.string("name", found).then(|name, span| {
             let fits = name.len() <= MAX_NAME;
@@ -96,18 +106,27 @@ pub fn parse(entries: &DeTable<'_>, span: Span, found: &mut Vec<Diagnostic>) -> 
         identity: table.boolean("identity", found),
         kernel_at: table.size("kernel_at", found),
         device_tree_at: table.size("device_tree_at", found),
-        on_crash: again(&table, "on_crash", found),
-        on_reset: again(&table, "on_reset", found),
-        on_off: again(&table, "on_off", found),
-        restart_limit: table.restart_limit("restart_limit", found),
-        restart_backoff: table.duration("restart_backoff", found, "\"100ms\""),
-        watchdog: table.duration("watchdog", found, "\"10s\""),
+        rng: table.boolean("rng", found),
+        ..PartitionFile::default()
     };
+    policy_keys(&table, &mut partition, found);
+    partition.disks = disk::parse(&table, &partition.title(), found);
     missing(&table, &partition, found);
     partition
 }
 
-fn cores(table: &Table<'_, '_>, found: &mut Vec<Diagnostic>) -> Given<Vec<(u16, Span)>> {
+/// What follows the end of a life, and the watchdog.
+pub fn policy_keys(table: &Table<'_, '_>, partition: &mut PartitionFile, found: &mut Vec<Diagnostic>) {
+    partition.on_crash = again(table, "on_crash", found);
+    partition.on_reset = again(table, "on_reset", found);
+    partition.on_off = again(table, "on_off", found);
+    partition.restart_limit = table.restart_limit("restart_limit", found);
+    partition.restart_backoff = table.duration("restart_backoff", found, "\"100ms\"");
+    partition.watchdog = table.duration("watchdog", found, "\"10s\"");
+}
+
+/// Core numbers, each with its place.
+pub fn cores(table: &Table<'_, '_>, found: &mut Vec<Diagnostic>) -> Given<Vec<(u16, Span)>> {
     // A number above every board's is reported by the validator as absent.
     let core = |value: &DeValue<'_>| integer(value).and_then(|n| u16::try_from(n).ok());
     let example = match table.get("cores") {

@@ -187,7 +187,7 @@ pub fn integer(value: &DeValue<'_>) -> Option<i64> {
 }
 
 /// What a value is, in a message.
-fn describe(value: &DeValue<'_>) -> String {
+pub fn describe(value: &DeValue<'_>) -> String {
     match value {
         DeValue::String(text) => format!("\"{text}\""),
         DeValue::Integer(number) => number.as_str().to_owned(),

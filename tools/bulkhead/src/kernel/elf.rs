@@ -21,6 +21,7 @@ pub fn read(file: &[u8]) -> Result<Kernel, Refusal> {
     let endian = LittleEndian;
     let header = FileHeader64::<LittleEndian>::parse(file).map_err(damaged)?;
     let mut entry = header.e_entry.get(endian);
+    let mut is_relocatable = header.e_type.get(endian) == elf::ET_DYN;
     let mut segments = Vec::new();
     for program in header.program_headers(endian, file).map_err(damaged)? {
         let (virtual_address, address) = (program.p_vaddr.get(endian), program.p_paddr.get(endian));
@@ -39,6 +40,7 @@ pub fn read(file: &[u8]) -> Result<Kernel, Refusal> {
         if is_code && virtual_address != address && entry >= virtual_address && entry - virtual_address < held {
             entry = entry - virtual_address + address;
         }
+        is_relocatable &= virtual_address == address;
         segments.push(Segment { address, bytes: bytes.into(), zeroed });
     }
     match segments.len() {
@@ -47,7 +49,7 @@ pub fn read(file: &[u8]) -> Result<Kernel, Refusal> {
             format!("is an ELF file with {n} segments to load"),
             format!("link it with at most {}", MAX_PAYLOADS - OTHER_PAYLOADS),
         )),
-        _ => Ok(Kernel::Elf { entry, segments }),
+        _ => Ok(Kernel::Elf { entry, segments, is_relocatable }),
     }
 }
 

@@ -101,10 +101,24 @@ fn a_big_endian_or_damaged_image_is_refused() {
 fn an_elf_is_loaded_at_physical_addresses_and_entered_physically() {
     let (virt, phys) = (0xffff_0000_4000_0000, 0x4000_0000);
     let file = elf(2, 1, 183, virt + 4, &[(virt, phys, &[1; 8], 24), (virt + 4096, phys + 4096, &[], 16)]);
-    let Ok(Kernel::Elf { entry, segments }) = Kernel::read(file) else { panic!("no ELF") };
+    let Ok(Kernel::Elf { entry, segments, is_relocatable: false }) = Kernel::read(file) else { panic!("no ELF") };
     assert_eq!(entry, phys + 4);
     let shape: Vec<_> = segments.iter().map(|s| (s.address, s.bytes.len(), s.zeroed)).collect();
     assert_eq!(shape, [(phys, 8, 16), (phys + 4096, 0, 16)]);
+}
+
+#[test]
+fn a_position_independent_executable_moves_as_a_whole() {
+    let mut file = elf(2, 1, 183, 0x40, &[(0, 0, &[1; 8], 8), (0x1000, 0x1000, &[2; 4], 0x900)]);
+    file[16] = 3;
+    let kernel = Kernel::read(file).unwrap();
+    let Some(Kernel::Elf { entry, segments, .. }) = kernel.at(0x7000_0000) else { panic!("it does not move") };
+    assert_eq!(entry, 0x7000_0040);
+    let shape: Vec<_> = segments.iter().map(|s| (s.address, s.bytes.len(), s.zeroed)).collect();
+    assert_eq!(shape, [(0x7000_0000, 8, 0), (0x7000_1000, 4, 0x8fc)]);
+    assert_eq!(kernel.at(u64::MAX - 0x1000 + 1), None);
+    let fixed = Kernel::read(elf(2, 1, 183, 0, &[(0, 0, &[1; 8], 8)])).unwrap();
+    assert_eq!(fixed.at(0x7000_0000), None);
 }
 
 #[test]

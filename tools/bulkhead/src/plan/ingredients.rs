@@ -76,7 +76,11 @@ fn read(what: &str, name: &str, path: &Path, span: &Span) -> Result<Vec<u8>, Dia
     std::fs::read(path).map_err(|error| {
         let is_missing = error.kind() == std::io::ErrorKind::NotFound;
         let is_built_here = path.components().any(|part| part.as_os_str() == "build");
+        let is_bare_metal = path.extension().is_some_and(|extension| extension == "elf");
         let (title, help) = match (is_missing, is_built_here) {
+            (true, true) if is_bare_metal => {
+                (format!("{what} '{name}' does not exist"), "build it with `make bare-metal`")
+            }
             (true, true) => (format!("{what} '{name}' does not exist"), "build it with `make guests`"),
             (true, false) => {
                 (format!("{what} '{name}' does not exist"), "paths are relative to the folder of this file")

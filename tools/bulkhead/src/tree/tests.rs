@@ -21,25 +21,34 @@ fn tree(vcpus: usize, gic: GicVersion) -> Vec<u8> {
         registers: Registers::GUEST,
         has_power_key: false,
         watchdog_ms: 0,
+        has_clock: false,
+        virtio: 0,
+        transports: platform_qemu_virt::BOARD.transports,
     };
     build(&guest, gic)
 }
 
 /// A guest without assigned devices.
 fn alone(has_power_key: bool, watchdog_ms: u32) -> Vec<u8> {
-    let ram = [region(0x4000_0000, 64 * M)];
-    let registers = Registers::GUEST;
+    of(|guest| Guest { has_power_key, watchdog_ms, ..guest })
+}
+
+/// The tree of a small guest after `change`.
+fn of(change: impl FnOnce(Guest<'static>) -> Guest<'static>) -> Vec<u8> {
     let guest = Guest {
         vcpus: 1,
-        ram: &ram,
+        ram: Box::leak(Box::new([region(0x4000_0000, 64 * M)])),
         bootargs: None,
         initrd: None,
         devices: &[],
-        registers,
-        has_power_key,
-        watchdog_ms,
+        registers: Registers::GUEST,
+        has_power_key: false,
+        watchdog_ms: 0,
+        has_clock: false,
+        virtio: 0,
+        transports: platform_qemu_virt::BOARD.transports,
     };
-    build(&guest, GicVersion::V3)
+    build(&change(guest), GicVersion::V3)
 }
 
 fn source(blob: &[u8]) -> String {
@@ -151,6 +160,45 @@ fn a_watchdog_is_described_as_linux_binds_it() {
 }
 
 #[test]
+fn virtio_devices_have_a_page_and_an_edge_each() {
+    let text = source(&of(|guest| Guest { virtio: 2, ..guest }));
+    holds(
+        &text,
+        &[
+            "virtio_mmio@a000000 {",
+            "compatible = \"virtio,mmio\"",
+            "reg = <0x00 0xa000000 0x00 0x1000>",
+            "interrupts = <0x00 0x10 0x01>",
+            "dma-coherent;",
+            "virtio_mmio@a001000 {",
+            "reg = <0x00 0xa001000 0x00 0x1000>",
+            "interrupts = <0x00 0x11 0x01>",
+        ],
+    );
+    // Linux names disks in this order.
+    assert!(text.find("virtio_mmio@a000000") < text.find("virtio_mmio@a001000"), "{text}");
+    assert!(!text.contains("virtio_mmio@a002000") && !source(&alone(false, 0)).contains("virtio"));
+}
+
+#[test]
+fn the_boards_transports_are_described_one_by_one() {
+    let (_, device) = platform_qemu_virt::BOARD.device(VIRTIO).unwrap();
+    let devices: &'static [&'static Device] = Box::leak(Box::new([device]));
+    let text = source(&of(|guest| Guest { devices, ..guest }));
+    holds(&text, &["virtio_mmio@a000000 {", "virtio_mmio@a003e00 {", "reg = <0x00 0xa003e00 0x00 0x200>"]);
+    holds(&text, &["interrupts = <0x00 0x2f 0x01>"]);
+    assert!(!text.contains("virtio@"), "{text}");
+}
+
+#[test]
+fn the_clock_has_no_alarm() {
+    let text = source(&of(|guest| Guest { has_clock: true, ..guest }));
+    let node = text.split("pl031@9010000 {").nth(1).and_then(|rest| rest.split('}').next()).unwrap();
+    holds(node, &["\"arm,pl031\\0arm,primecell\"", "reg = <0x00 0x9010000 0x00 0x1000>", "clock-names = \"apb_pclk\""]);
+    assert!(!node.contains("interrupts"), "{node}");
+}
+
+#[test]
 fn a_guest_of_physical_addresses_sees_the_boards_devices() {
     let registers = Registers::of(&platform_rpi4::BOARD);
     let ram = [region(0x2000_0000, M)];
@@ -163,6 +211,9 @@ fn a_guest_of_physical_addresses_sees_the_boards_devices() {
         registers,
         has_power_key: false,
         watchdog_ms: 0,
+        has_clock: false,
+        virtio: 0,
+        transports: platform_qemu_virt::BOARD.transports,
     };
     let text = source(&build(&guest, GicVersion::V2));
     holds(&text, &["pl011@fe201000 {", "intc@ff841000 {", "memory@20000000 {"]);
@@ -182,6 +233,9 @@ fn the_largest_tree_fits_its_bound_and_is_the_same_twice() {
         registers: Registers::GUEST,
         has_power_key: true,
         watchdog_ms: 3_600_000,
+        has_clock: true,
+        virtio: 16,
+        transports: platform_qemu_virt::BOARD.transports,
     };
     let blob = build(&guest, GicVersion::V3);
     assert!((blob.len() as u64) < TREE_MAX, "{}", blob.len());

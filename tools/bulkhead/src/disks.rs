@@ -1,0 +1,104 @@
+//! What can be known of disks before the board is switched on: who shares one, and, where the system file names the
+//! emulator's disk images, what is on them.
+//!
+//! What is on the disks at boot nobody can know here: the service partition looks again.
+
+pub mod gpt;
+mod images;
+
+use crate::diagnostic::{Diagnostic, Span};
+use crate::file::{DiskFile, Source, SystemFile};
+use crate::locate::virtio_span;
+use abi::plan::Origin;
+use images::Images;
+use manifest::Board;
+
+/// A disk of a partition.
+struct Use<'a> {
+    /// The partition's place in the file.
+    place: usize,
+    /// What messages call it.
+    owner: String,
+    disk: &'a DiskFile,
+    from: &'a Origin,
+    span: Span,
+}
+
+/// What messages call the place that sectors come from.
+fn title(origin: &Origin) -> String {
+    match origin {
+        Origin::Gpt(label) => format!("GPT partition '{label}'"),
+        Origin::Disk(serial) => format!("disk '{serial}'"),
+    }
+}
+
+/// Reports the mistakes about disks in `file`.
+pub fn check(source: &Source, file: &SystemFile, found: &mut Vec<Diagnostic>) {
+    let uses: Vec<Use<'_>> = uses(file).collect();
+    // Without a word about disks nothing is known; neither is it when one cannot be read.
+    let images = file.disks.value().and_then(|disks| Images::read(source, disks, found));
+    for (n, later) in uses.iter().enumerate() {
+        found.extend(uses[..n].iter().filter_map(|earlier| shared(earlier, later, images.as_ref())));
+    }
+    if let Some(images) = &images {
+        found.extend(uses.iter().filter_map(|one| images.look_up(one)));
+    }
+    if let Some(platform) = file.board.value() {
+        board(file, platform.board, found);
+    }
+}
+
+fn uses(file: &SystemFile) -> impl Iterator<Item = Use<'_>> {
+    file.partitions.iter().enumerate().flat_map(|(place, partition)| {
+        partition.disks.iter().filter_map(move |disk| {
+            let (from, span) = (disk.from.value()?, disk.from.span()?);
+            Some(Use { place, owner: partition.title(), disk, from, span })
+        })
+    })
+}
+
+/// What is wrong where two disks are made of the same sectors, and one of them is written.
+fn shared(earlier: &Use<'_>, later: &Use<'_>, images: Option<&Images<'_>>) -> Option<Diagnostic> {
+    if earlier.disk.is_read_only() && later.disk.is_read_only() {
+        return None;
+    }
+    let title = if earlier.from == later.from && earlier.place == later.place {
+        format!("{} has {} twice, and not only to read", later.owner, title(later.from))
+    } else if earlier.from == later.from {
+        let what = title(later.from);
+        format!("{what} belongs to {} and to {}, and not only to read", earlier.owner, later.owner)
+    } else if images?.one_holds_the_other(earlier.from, later.from) {
+        let (one, other) = (title(earlier.from), title(later.from));
+        format!("{one} of {} and {other} of {} share sectors, and not only to read", earlier.owner, later.owner)
+    } else {
+        return None;
+    };
+    if earlier.place == later.place {
+        let help = "take it out once, or write `mode = \"ro\"` for both";
+        return Some(Diagnostic::new(later.span.clone(), title, help).also(earlier.span.clone(), "first"));
+    }
+    let help = "give it to one of them, or write `mode = \"ro\"` for both: what is written has exactly one owner";
+    let mistake = Diagnostic::new(later.span.clone(), title, help);
+    Some(mistake.label(later.owner.clone()).also(earlier.span.clone(), earlier.owner.clone()))
+}
+
+/// What the board has no place for.
+fn board(file: &SystemFile, board: &Board, found: &mut Vec<Diagnostic>) {
+    if let Some(span) = file.disks.span().filter(|_| !board.is_variable) {
+        let title = format!("board '{}' is no emulator: its disks are what is plugged in", board.name);
+        found.push(Diagnostic::new(span, title, "leave `disks` out"));
+    }
+    let Some(transports) = board.transports else {
+        let title = format!("board '{}' has no disks and no entropy that the service partition can reach", board.name);
+        let served = file.partitions.iter().filter(|_| file.service.is_some());
+        let spans = served.filter_map(|partition| virtio_span(partition, 0));
+        return found.extend(spans.map(|span| Diagnostic::new(span, title.clone(), "do without `disk` and `rng`")));
+    };
+    let rng = u32::from(file.service.is_some());
+    let most = transports.count.saturating_sub(rng) as usize;
+    if let Some(disks) = file.disks.value().filter(|disks| disks.len() > most) {
+        let title = format!("a machine of {} disks", disks.len());
+        let span = file.disks.span().unwrap_or(0..0);
+        found.push(Diagnostic::new(span, title, format!("board '{}' has room for {most}", board.name)));
+    }
+}

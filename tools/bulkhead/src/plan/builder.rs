@@ -1,0 +1,323 @@
+//! A system in the making: RAM for everybody, then what fills it. Mistakes of placement are collected, not judged.
+
+use super::ingredients::Ingredients;
+use super::{empty, service, whole};
+use crate::diagnostic::Diagnostic;
+use crate::file::{Given, PartitionFile, SystemFile};
+use crate::fit::{self, Fit, Pins};
+use crate::image::{EL2_MAX, Store, crc32c, lay_out};
+use crate::kernel::{Bytes, Kernel};
+use crate::locate::{self, Known};
+use crate::place::Space;
+use crate::tree::{self, GicVersion, Guest, Registers, TREE_MAX};
+use abi::service::MAX_PARTITION_DEVICES;
+use abi::{CoreId, machine};
+use addr::{Ipa, Pa, Region};
+use manifest::{Bank, Board, DeviceId, Machine, Partition, Payload, PayloadKind, Service, System};
+
+/// A system in the making.
+pub struct Builder<'a> {
+    board: &'static Board,
+    file: &'a SystemFile,
+    /// Every partition, the service partition last.
+    partitions: Vec<&'a PartitionFile>,
+    ingredients: &'a [Ingredients],
+    /// What is known of each partition: mistakes about the rest are consequences.
+    pub known: Vec<Known>,
+    /// Mistakes of placement, dropped if the machine itself is wrong.
+    pub late: Vec<Diagnostic>,
+    /// What the service partition is told.
+    pub plan: Option<abi::plan::Plan>,
+}
+
+impl<'a> Builder<'a> {
+    /// Of the partitions of `file`, each with its ingredients.
+    pub fn new(board: &'static Board, file: &'a SystemFile, ingredients: &'a [Ingredients]) -> Self {
+        let partitions = file.all().collect();
+        Self { board, file, partitions, ingredients, known: Vec::new(), late: Vec::new(), plan: None }
+    }
+
+    /// The system with the bytes of its payloads; `None` where there is no room for EL2's pool.
+    pub fn system(&mut self, said: Machine) -> Option<(System, Vec<Vec<Bytes>>)> {
+        let bundle_max = self.bundle_max();
+        let mut space = Space::of(self.board, said, bundle_max);
+        let mut banks = self.pinned(&mut space);
+        self.place(&mut space, &mut banks);
+        let mut system = empty(self.file, self.board, whole(self.board)?);
+        if let Some(bank) = banks.last_mut().filter(|_| self.file.service.is_some()) {
+            let parts = bank.and_then(service::split);
+            system.service = parts.map(|(kept, _)| Service { kept });
+            *bank = parts.map(|(_, ram)| ram);
+        }
+        let mut contents = Vec::new();
+        for (place, bank) in banks.into_iter().enumerate() {
+            let (partition, bytes) = self.partition(&system, place, bank);
+            // The parser stops at the limit.
+            system.partitions.push(partition).ok()?;
+            contents.push(bytes);
+        }
+        let pool_size = manifest::pool_size(&system);
+        // Below the partitions, far from the bundle: firmware may put that elsewhere than the board's facts say.
+        let Some(pool) = space.take_highest(pool_size) else {
+            let span = self.file.board.span().unwrap_or(0..0);
+            let title = format!("no room for the hypervisor's frame pool of {}", addr::ByteSize(pool_size));
+            self.late.push(Diagnostic::new(span, title, "give the partitions less memory"));
+            return None;
+        };
+        system.pool = pool;
+        let manifest_offset = EL2_MAX;
+        lay_out(&mut system, &contents, manifest_offset);
+        Some((system, contents))
+    }
+
+    /// The most that the bundle can take, whatever the size of the EL2 binary.
+    fn bundle_max(&self) -> u64 {
+        let mut store = Store::behind(EL2_MAX);
+        for Ingredients { kernel, initrd } in self.ingredients {
+            for bytes in kernel.iter().flat_map(|kernel| kernel.contents()).chain(initrd) {
+                store.add(crc32c(bytes), bytes);
+            }
+        }
+        store.end() + self.ingredients.len() as u64 * 2 * TREE_MAX
+    }
+
+    /// Takes the pinned ranges.
+    fn pinned(&mut self, space: &mut Space) -> Vec<Option<Region<Pa>>> {
+        let mut banks = Vec::new();
+        for partition in &self.partitions {
+            let at = partition.memory_at.value().zip(partition.memory.value());
+            let bank = at.and_then(|(at, size)| Region::new(Pa::new(*at), *size));
+            if let (Some((at, _)), None, Some(span)) = (at, bank, partition.memory_at.span()) {
+                let title = format!("{} ends above 64 bits from {}", partition.title(), Pa::new(*at));
+                self.late.push(Diagnostic::new(span, title, "leave `memory_at` out"));
+            }
+            bank.inspect(|bank| space.take(bank));
+            banks.push(bank);
+        }
+        banks
+    }
+
+    /// Finds room for the others: whole gibibytes first, so that they get their boundaries.
+    fn place(&mut self, space: &mut Space, banks: &mut [Option<Region<Pa>>]) {
+        let mut order: Vec<usize> = (0..banks.len()).collect();
+        let size = |place: &usize| self.partitions[*place].memory.value().copied().unwrap_or(0);
+        order.sort_by_key(|place| std::cmp::Reverse(size(place) >> 30));
+        for place in order {
+            let partition = self.partitions[place];
+            let Given::Is(size, span) = &partition.memory else { continue };
+            if partition.memory_at != Given::Absent || *size == 0 {
+                continue;
+            }
+            banks[place] = space.take_highest(*size);
+            if banks[place].is_none() {
+                let (wanted, largest) = (addr::ByteSize(*size), addr::ByteSize(space.largest()));
+                let title = format!("no room for {wanted} of memory for {}", partition.title());
+                let help = if self.board.is_variable {
+                    "ask for less, or give the machine more: machine = { memory = \"8G\" }"
+                } else {
+                    "ask for less"
+                };
+                let label = format!("the largest piece of RAM that is left has {largest}");
+                self.late.push(Diagnostic::new(span.clone(), title, help).label(label));
+            }
+        }
+    }
+
+    /// Whether the partition at `place` is the service partition.
+    fn is_service(&self, place: usize) -> bool {
+        place == self.file.partitions.len()
+    }
+
+    fn partition(&mut self, system: &System, place: usize, pa: Option<Region<Pa>>) -> (Partition, Vec<Bytes>) {
+        let file = self.partitions[place];
+        let is_identity = file.identity.value().copied().unwrap_or(false);
+        let devices = match self.is_service(place) {
+            true => self.board.service_devices().map(|(id, _)| id).collect(),
+            false => self.devices(file),
+        };
+        let start = |pa: Region<Pa>| if is_identity { Ipa::new(pa.start().as_u64()) } else { machine::RAM };
+        let bank = pa.map(|pa| Bank { ipa: start(pa), pa });
+        let mut partition = Partition {
+            name: file.name.value().and_then(|name| name.as_str().try_into().ok()).unwrap_or_default(),
+            cores: file
+                .cores
+                .value()
+                .into_iter()
+                .flatten()
+                .take(abi::MAX_CORES)
+                .map(|(n, _)| CoreId::new(*n))
+                .collect(),
+            banks: bank.into_iter().collect(),
+            is_identity,
+            entry: Ipa::default(),
+            device_tree: Ipa::default(),
+            payloads: heapless::Vec::new(),
+            devices: devices.into_iter().take(manifest::MAX_DEVICES).collect(),
+            virtio: self.virtio(file),
+            policy: file.policy(),
+            watchdog_ms: file.watchdog.value().copied().unwrap_or(0),
+        };
+        let contents = bank.and_then(|bank| match self.is_service(place) {
+            true => self.fill_service(system, place, &mut partition, &bank),
+            false => self.fill(system, place, &mut partition, &bank),
+        });
+        self.known.push(Known { memory: pa.is_some(), payloads: contents.is_some() });
+        (partition, contents.unwrap_or_default())
+    }
+
+    /// The virtio devices of a partition, as many as there is room for.
+    fn virtio(&mut self, file: &PartitionFile) -> heapless::Vec<manifest::Virtio, MAX_PARTITION_DEVICES> {
+        if let (true, Some(disk)) = (file.virtio() > MAX_PARTITION_DEVICES, file.disks.last()) {
+            let title = format!("{} has {} virtio devices: disks, and `rng`", file.title(), file.virtio());
+            let help = format!("give it at most {MAX_PARTITION_DEVICES}");
+            self.late.push(Diagnostic::new(disk.place(), title, help));
+        }
+        service::virtio(file).take(MAX_PARTITION_DEVICES).collect()
+    }
+
+    fn devices(&mut self, file: &PartitionFile) -> Vec<DeviceId> {
+        let mut devices = Vec::new();
+        let names = || self.board.devices.iter().map(|device| device.name);
+        let Given::Is(wanted, span) = &file.devices else { return devices };
+        if wanted.len() > manifest::MAX_DEVICES {
+            let title = format!("{} lists {} devices", file.title(), wanted.len());
+            let help = format!("give it at most {}", manifest::MAX_DEVICES);
+            self.late.push(Diagnostic::new(span.clone(), title, help));
+        }
+        for (name, span) in wanted {
+            let position = self.board.devices.iter().position(|device| device.name == name);
+            match position {
+                Some(id) => devices.push(DeviceId(id as u8)),
+                None => {
+                    let title = format!("board '{}' has no device '{name}' to assign", self.board.name);
+                    let help = match crate::near::nearest(name, names()) {
+                        Some(near) => format!("did you mean \"{near}\"?"),
+                        None if self.board.devices.is_empty() => "leave `devices` out".to_owned(),
+                        None => format!("its devices are {}", crate::near::list(names())),
+                    };
+                    self.late.push(Diagnostic::new(span.clone(), title, help));
+                }
+            }
+        }
+        devices
+    }
+
+    /// Gives `partition` its payloads; `None` when something is missing or does not fit, which is then reported.
+    fn fill(&mut self, system: &System, place: usize, partition: &mut Partition, bank: &Bank) -> Option<Vec<Bytes>> {
+        let file = self.partitions[place];
+        let kernel = self.ingredients[place].kernel.clone()?;
+        let initrd = self.ingredients[place].initrd.clone();
+        let is_initrd_missing = initrd.is_none() && file.initrd != Given::Absent;
+        let is_form_wrong = file.kernel_at.is_wrong() || file.device_tree_at.is_wrong() || file.cores.is_wrong();
+        if is_initrd_missing || is_form_wrong || bank.pa.size() < manifest::MEMORY_MIN {
+            return None;
+        }
+        let ram = bank.guest()?;
+        let devices: Vec<_> =
+            partition.devices.iter().filter_map(|id| self.board.devices.get(usize::from(id.0))).collect();
+        let mut guest = Guest {
+            vcpus: partition.cores.len(),
+            ram: &[ram],
+            bootargs: file.bootargs.value().map(String::as_str),
+            initrd: initrd.as_ref().map(|_| ram),
+            devices: &devices,
+            registers: if partition.is_identity { Registers::of(self.board) } else { Registers::GUEST },
+            has_power_key: partition.has_power_key(self.board),
+            watchdog_ms: partition.watchdog_ms,
+            has_clock: system.has_clock(self.board, partition),
+            virtio: partition.virtio.len(),
+            transports: self.board.transports,
+        };
+        let kinds: Vec<PayloadKind> = self.board.trees(system.machine).collect();
+        let build = |guest: &Guest<'_>| -> Vec<Bytes> {
+            kinds.iter().map(|kind| tree::build(guest, version(*kind)).into()).collect()
+        };
+        // Addresses have a fixed width in a tree, so its size is known before they are.
+        let tree_size = build(&guest).iter().map(|tree| tree.len()).max().unwrap_or(0) as u64;
+        let initrd_size = initrd.as_ref().map_or(0, |initrd| initrd.len() as u64);
+        let pins = Pins { kernel: file.kernel_at.value().copied(), device_tree: file.device_tree_at.value().copied() };
+        let fit = match fit::fit(ram, &kernel, initrd_size, tree_size, pins) {
+            Ok(fit) => fit,
+            Err(misfit) => {
+                self.late.push(locate::misfit(file, &kernel, ram, misfit));
+                return None;
+            }
+        };
+        guest.initrd = fit.initrd.and_then(|start| Region::new(start, initrd_size));
+        let trees = build(&guest);
+        let mut payloads = kernel_payloads(&kernel, &fit);
+        payloads.extend(initrd.zip(fit.initrd).map(|(bytes, ipa)| (PayloadKind::Initrd, ipa, bytes, 0)));
+        payloads.extend(kinds.iter().zip(trees).map(|(kind, tree)| (*kind, fit.device_tree, tree, 0)));
+        pack(partition, &fit, payloads)
+    }
+
+    /// The same for the service partition: its kernel where its RAM is, and a plan for a tree.
+    fn fill_service(
+        &mut self,
+        system: &System,
+        place: usize,
+        partition: &mut Partition,
+        bank: &Bank,
+    ) -> Option<Vec<Bytes>> {
+        let file = self.partitions[place];
+        let kernel = self.ingredients[place].kernel.clone()?;
+        let ram = bank.guest()?;
+        let Some(kernel) = kernel.at(ram.start().as_u64()) else {
+            let (name, format) = (file.kernel.value().map_or("", String::as_str), kernel.format());
+            let title = format!("kernel '{name}' ({format}) is no position-independent ELF file");
+            let help = "link it with `-pie`: the service partition's memory has no fixed address";
+            self.late.push(Diagnostic::new(file.kernel.span()?, title, help));
+            return None;
+        };
+        let plan = service::plan(self.board, system, self.file.partitions.iter(), file, bank.pa)?;
+        let payload = service::payload(&plan)?;
+        self.plan = Some(plan);
+        let fit = match fit::fit(ram, &kernel, 0, payload.len() as u64, Pins::default()) {
+            Ok(fit) => fit,
+            Err(misfit) => {
+                self.late.push(locate::misfit(file, &kernel, ram, misfit));
+                return None;
+            }
+        };
+        let mut payloads = kernel_payloads(&kernel, &fit);
+        payloads.push((PayloadKind::Plan, fit.device_tree, payload, 0));
+        pack(partition, &fit, payloads)
+    }
+}
+
+/// What is copied to RAM: kind, address, bytes, zeros behind.
+type Packed = (PayloadKind, Ipa, Bytes, u64);
+
+/// Gives `partition` its entry and its payloads; returns their bytes.
+fn pack(partition: &mut Partition, fit: &Fit, payloads: Vec<Packed>) -> Option<Vec<Bytes>> {
+    partition.entry = fit.entry;
+    partition.device_tree = fit.device_tree;
+    let mut contents = Vec::new();
+    for (kind, ipa, bytes, zeroed) in payloads {
+        let size = bytes.len() as u64;
+        let payload = Payload { kind, offset: 0, size, crc32c: crc32c(&bytes), ipa, zeroed };
+        // ELF files with more segments were refused when they were read.
+        partition.payloads.push(payload).ok()?;
+        contents.push(bytes);
+    }
+    Some(contents)
+}
+
+fn version(kind: PayloadKind) -> GicVersion {
+    if kind == PayloadKind::DeviceTreeV2 { GicVersion::V2 } else { GicVersion::V3 }
+}
+
+/// A kernel's payloads.
+fn kernel_payloads(kernel: &Kernel, fit: &Fit) -> Vec<Packed> {
+    let at = fit.kernel.unwrap_or_default();
+    match kernel {
+        Kernel::Image { bytes, image_size, .. } => {
+            vec![(PayloadKind::Kernel, at, bytes.clone(), image_size - bytes.len() as u64)]
+        }
+        Kernel::Raw { bytes } => vec![(PayloadKind::Kernel, at, bytes.clone(), 0)],
+        Kernel::Elf { segments, .. } => segments
+            .iter()
+            .map(|segment| (PayloadKind::Kernel, Ipa::new(segment.address), segment.bytes.clone(), segment.zeroed))
+            .collect(),
+    }
+}

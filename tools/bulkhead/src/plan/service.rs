@@ -1,0 +1,131 @@
+//! The service partition: its RAM and what it keeps, and the plan that tells it about board, partitions and devices.
+
+use crate::file::{DiskFile, PartitionFile};
+use crate::kernel::Bytes;
+use abi::PartitionId;
+use abi::plan::{Backend, Disk, HEADER, Kind, MAGIC, MAX, Memory, Origin, Plan, SERIAL, Served};
+use addr::{BLOCK_2M, Pa, Region};
+use manifest::{Board, ConsoleMode, Partition, RTC, System, Virtio};
+
+/// What the service partition keeps beyond its lives, and its RAM above: two parts of `whole`, which starts on a 2 MiB
+/// boundary as both parts do.
+pub fn split(whole: Region<Pa>) -> Option<(Region<Pa>, Region<Pa>)> {
+    let kept = (whole.size() / 4 / BLOCK_2M * BLOCK_2M).max(BLOCK_2M);
+    let kept = Region::new(whole.start(), kept)?;
+    Some((kept, Region::new(kept.end(), whole.size().checked_sub(kept.size())?)?))
+}
+
+/// The partition's virtio devices by slot, as EL2 presents them.
+pub fn virtio(partition: &PartitionFile) -> impl Iterator<Item = Virtio> {
+    let entropy = Virtio { device_id: 4, queues: 1, queue_size: 64, is_optional: false };
+    let disk = |disk: &DiskFile| Virtio { device_id: 2, queues: 1, queue_size: 256, is_optional: disk.is_optional() };
+    has_rng(partition).then_some(entropy).into_iter().chain(partition.disks.iter().map(disk))
+}
+
+fn has_rng(partition: &PartitionFile) -> bool {
+    partition.rng.value() == Some(&true)
+}
+
+/// What the service partition is told; `None` where a mistake in the file leaves something open.
+///
+/// `system` has every partition but the service partition, whose RAM is `ram`.
+pub fn plan<'a>(
+    board: &Board,
+    system: &System,
+    files: impl Iterator<Item = &'a PartitionFile>,
+    service: &PartitionFile,
+    ram: Region<Pa>,
+) -> Option<Plan> {
+    let mut plan = Plan {
+        own: PartitionId::new(system.partitions.len() as u8),
+        is_tagged: system.console == ConsoleMode::Tagged,
+        ram,
+        kept: system.service?.kept,
+        uart: (board.uart, board.uart_intid),
+        rtc: board.device(RTC).map(|(_, device)| device.start),
+        transports: board.transports,
+        watchdog_ms: service.watchdog.value().copied()?,
+        partitions: system.partitions.iter().map(served).collect(),
+        devices: heapless::Vec::new(),
+    };
+    let own = Served { name: service.name.value()?.as_str().try_into().ok()?, ram: heapless::Vec::new() };
+    plan.partitions.push(own).ok()?;
+    for (n, file) in files.enumerate() {
+        let rng = has_rng(file).then_some(Some((Kind::Entropy, false)));
+        let disks = file.disks.iter().map(|disk| Some((Kind::Disk(backing(disk)?), disk.is_optional())));
+        for (slot, kind) in rng.into_iter().chain(disks).enumerate() {
+            let (kind, is_optional) = kind?;
+            let backend = Backend { partition: PartitionId::new(n as u8), slot: slot as u8, is_optional, kind };
+            plan.devices.push(backend).ok()?;
+        }
+    }
+    Some(plan)
+}
+
+/// A partition as the service sees it: RAM only where there is something to serve.
+fn served(partition: &Partition) -> Served {
+    let is_served = !partition.virtio.is_empty();
+    let banks = partition.banks.iter().filter(|_| is_served);
+    Served { name: partition.name.clone(), ram: banks.map(|bank| Memory { ipa: bank.ipa, pa: bank.pa }).collect() }
+}
+
+fn backing(disk: &DiskFile) -> Option<Disk> {
+    let from = disk.from.value()?.clone();
+    let serial = match disk.serial.value() {
+        Some(serial) => serial.as_str().try_into().ok()?,
+        None => serial_of(&from),
+    };
+    Some(Disk {
+        from,
+        is_read_only: disk.is_read_only(),
+        at_least: disk.at_least.value().copied().unwrap_or(0),
+        serial,
+    })
+}
+
+/// The serial number of a disk that the file gives none: what it is made from, as far as that can be one.
+fn serial_of(from: &Origin) -> heapless::String<SERIAL> {
+    let name = match from {
+        Origin::Gpt(label) => label.as_str(),
+        Origin::Disk(serial) => serial.as_str(),
+    };
+    name.chars().filter(|c| matches!(c, ' '..='~')).take(SERIAL).collect()
+}
+
+/// The payload that holds `plan`; `None` when it is too large.
+pub fn payload(plan: &Plan) -> Option<Bytes> {
+    let mut bytes = vec![0; MAX];
+    let (header, body) = bytes.split_at_mut(HEADER);
+    let length = postcard::to_slice(plan, body).ok()?.len();
+    header[..8].copy_from_slice(&MAGIC);
+    header[8..12].copy_from_slice(&(length as u32).to_le_bytes());
+    bytes.truncate(HEADER + length);
+    Some(bytes.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn region(start: u64, size: u64) -> Region<Pa> {
+        Region::new(Pa::new(start), size).unwrap()
+    }
+
+    #[test]
+    fn a_quarter_of_the_memory_outlives_the_service() {
+        let split = |size| split(region(0x4000_0000, size)).unwrap();
+        assert_eq!(split(32 << 20), (region(0x4000_0000, 8 << 20), region(0x4080_0000, 24 << 20)));
+        assert_eq!(split(8 << 20), (region(0x4000_0000, 2 << 20), region(0x4020_0000, 6 << 20)));
+        let odd = (15 << 20) + 4096;
+        assert_eq!(split(odd), (region(0x4000_0000, 2 << 20), region(0x4020_0000, odd - (2 << 20))));
+    }
+
+    #[test]
+    fn a_serial_number_comes_from_the_origin() {
+        let gpt = |label: &str| serial_of(&Origin::Gpt(label.try_into().unwrap()));
+        assert_eq!(gpt("rootfs-a"), "rootfs-a");
+        assert_eq!(gpt("a label of more than twenty characters"), "a label of more than");
+        assert_eq!(gpt("größe"), "gre");
+        assert_eq!(serial_of(&Origin::Disk("system".try_into().unwrap())), "system");
+    }
+}
