@@ -9,6 +9,7 @@ mod output;
 use crate::hypercall;
 use crate::kept::Focus;
 use crate::say;
+use crate::timer;
 use crate::uart::Uart;
 use abi::PartitionId;
 use abi::plan::Plan;
@@ -26,7 +27,12 @@ pub struct Console {
     has_news: bool,
     /// When to look again although nothing may be new.
     deadline: Option<u64>,
+    /// All other partitions have stopped for good: the console is EL2's.
+    is_over: bool,
 }
+
+/// How soon the console is asked for again while EL2 has something to write yet.
+const ASK_AGAIN_MS: u64 = 1;
 
 impl Console {
     /// Takes the console from EL2. The keyboard goes to the partition that had it in the life before, or to the first.
@@ -39,6 +45,7 @@ impl Console {
             is_taken: false,
             has_news: true,
             deadline: None,
+            is_over: false,
         };
         console.output.focus(console.input.focused());
         console.open();
@@ -50,10 +57,11 @@ impl Console {
             Ok(()) => {
                 self.uart.open();
                 self.is_taken = true;
+                self.notice();
             }
-            Err(status) => say!("error: EL2 keeps the console: {status:?}"),
+            // EL2's output is still on its way to the UART, or it keeps the console for its last words.
+            Err(_) => self.deadline = Some(timer::now() + timer::ticks(ASK_AGAIN_MS)),
         }
-        self.has_news = true;
     }
 
     /// The UART.
@@ -74,14 +82,16 @@ impl Console {
 
     /// All other partitions have stopped for good, or one is there again.
     pub fn set_over(&mut self, is_over: bool) {
+        let was_over = core::mem::replace(&mut self.is_over, is_over);
         if is_over && self.is_taken {
             self.output.finish(&self.uart);
             self.uart.close();
             self.is_taken = false;
+            self.deadline = None;
             if let Err(status) = hypercall::console_take(false) {
                 say!("error: EL2 does not take the console back: {status:?}");
             }
-        } else if !is_over && !self.is_taken {
+        } else if was_over && !is_over {
             self.open();
         }
     }
@@ -89,6 +99,10 @@ impl Console {
     /// Moves what can be moved. Whether it is worth to come back at once.
     pub fn pump(&mut self, now: u64) -> bool {
         let is_due = self.deadline.is_some_and(|deadline| now >= deadline);
+        if !self.is_taken && is_due && !self.is_over {
+            self.deadline = None;
+            self.open();
+        }
         if !self.is_taken || !(self.has_news || is_due) {
             return false;
         }

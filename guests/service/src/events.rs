@@ -3,7 +3,7 @@
 use crate::arch::insn;
 use crate::hypercall::Hello;
 use abi::MAX_CORES;
-use abi::service::{EventPage, ServicePage};
+use abi::service::{DevicePage, EventPage, ServicePage};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// What is new.
@@ -34,6 +34,15 @@ impl Events {
         // SAFETY: as above; this side stores.
         let service = unsafe { &*(hello.service.as_u64() as *const ServicePage) };
         Self { page, service, cores: [0; MAX_CORES], console: [0; MAX_CORES] }
+    }
+
+    /// Where EL2 says what happened to the virtio devices.
+    ///
+    /// # Safety
+    /// The page is mapped there.
+    pub unsafe fn devices(hello: &Hello) -> &'static DevicePage {
+        // SAFETY: the caller's promise; only atomics are in it, and this side only loads.
+        unsafe { &*(hello.devices.as_u64() as *const DevicePage) }
     }
 
     /// Looks at all words. The cores' words change last, so what changed with them is seen behind them.

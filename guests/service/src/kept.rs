@@ -3,8 +3,9 @@
 //! The service before this one may have died anywhere, so what it left is judged like a guest's input: a page counts
 //! only with the right magic and version, and [`Kept::open`] zeroes what does not count.
 
-use abi::PartitionId;
+use crate::hooks::Survivor;
 use abi::service::MAX_DEVICES;
+use abi::{PartitionId, VirtioId};
 use addr::{Address, PAGE_SIZE, Pa, Region};
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -12,6 +13,8 @@ use core::sync::atomic::{AtomicU32, Ordering};
 const MAGIC: u32 = u32::from_le_bytes(*b"BHS\x01");
 /// Survivor pages: one for the service as a whole, one for each device.
 const SURVIVORS: u64 = 1 + MAX_DEVICES as u64;
+
+const _: () = assert!(size_of::<Survivor>() as u64 <= PAGE_SIZE && size_of::<Common>() as u64 <= PAGE_SIZE);
 
 /// The first page: what belongs to no device.
 #[repr(C)]
@@ -38,6 +41,7 @@ impl Focus {
 
 /// The kept memory, divided.
 pub struct Kept {
+    start: u64,
     common: &'static Common,
     arena: Region<Pa>,
 }
@@ -60,12 +64,23 @@ impl Kept {
             unsafe { core::ptr::write_bytes(start as *mut u8, 0, (SURVIVORS * PAGE_SIZE) as usize) };
             common.magic.store(MAGIC, Ordering::Release);
         }
-        Some(Self { common, arena })
+        Some(Self { start, common, arena })
     }
 
     /// The partition with the keyboard.
     pub fn focus(&self) -> Focus {
         Focus(&self.common.focus)
+    }
+
+    /// The survivor record of a virtio device.
+    pub fn record(&self, device: VirtioId) -> Option<&'static Survivor> {
+        if device.index() >= MAX_DEVICES {
+            return None;
+        }
+        let at = self.start + (1 + device.index() as u64) * PAGE_SIZE;
+        // SAFETY: a page of the survivor pages, mapped by the contract of `open`; a record is atomics only, any content is
+        // a valid value.
+        Some(unsafe { &*(at as *const Survivor) })
     }
 
     /// Memory for DMA.

@@ -46,5 +46,11 @@ impl Registers {
 
     access!(read8, write8, u8, "ldrb {0:w}, [{1}]", "strb {0:w}, [{1}]");
     access!(read32, write32, u32, "ldr {0:w}, [{1}]", "str {0:w}, [{1}]");
-    access!(read64, write64, u64, "ldr {0}, [{1}]", "str {0}, [{1}]");
+
+    /// Stores to the 64-bit register at `offset` bytes.
+    #[inline(always)]
+    pub fn write64(self, offset: u64, value: u64) {
+        // SAFETY: as above.
+        unsafe { asm!("str {0}, [{1}]", in(reg) value, in(reg) self.base + offset, options(nostack, preserves_flags)) }
+    }
 }
