@@ -45,7 +45,7 @@ bare-metal: ## Build EL2 for every board and the bare-metal guests
 	@cargo build --release --target $(TARGET) $(BARE_METAL)
 	@scripts/copy-guests $(GUESTS)
 
-guests: bare-metal build/guests/linux/Image build/guests/u-boot.bin ## Build what the demo's partitions run
+guests: bare-metal build/guests/linux/Image build/guests/u-boot.bin build/demo-disk.img ## Build what the demo's partitions run
 
 test-guests: guests build/guests/linux-generic/Image build/guests/linux-rt/Image
 
@@ -57,6 +57,14 @@ build/guests/linux-generic/Image: $(LINUX_PARTS)
 
 build/guests/linux-rt/Image: $(LINUX_PARTS)
 	@guests/linux/build rt $(@D)
+
+build/guests/rootfs.ext4: guests/linux/rootfs guests/linux/profile $(wildcard guests/linux/root/etc/* guests/linux/root/etc/*/*) \
+		scripts/debian-package scripts/debian-sources
+	@guests/linux/rootfs $@
+
+# Made once: the demo's Linux writes to it, so a change of its parts must not take that away. `rm` it for a new one.
+build/demo-disk.img: | build/guests/rootfs.ext4
+	@scripts/disk-image $@ rootfs-a=build/guests/rootfs.ext4 data=32M
 
 build/guests/u-boot.bin: scripts/debian-package scripts/debian-sources
 	@package=$$(scripts/debian-package arm64 u-boot-qemu) && mkdir -p $(@D) && \

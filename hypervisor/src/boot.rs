@@ -11,6 +11,7 @@ use crate::gic;
 use crate::interrupt;
 use crate::memory;
 use crate::partition;
+use crate::service;
 use crate::uart;
 use crate::vcpu;
 use aarch64_cpu::registers::{CNTFRQ_EL0, CNTPCT_EL0, ID_AA64MMFR0_EL1, MPIDR_EL1, VBAR_EL2};
@@ -77,7 +78,7 @@ extern "C" fn boot_primary(device_tree: u64, load: u64) -> ! {
     if !el1::has_crc32() {
         refuse!("this core has no CRC32 instructions (FEAT_CRC32), which guests are checked with");
     }
-    memory::open_pool(system.pool);
+    memory::open_pool(system.pool, system.partitions.iter().map(|partition| partition.virtio.len()).sum());
     start_all(board, system, bundle, &tree, version)
 }
 
@@ -138,6 +139,7 @@ fn check_overlaps(system: &System, bundle: &[u8], tree: &DeviceTree) {
     for (what, region) in [("this image", bundle), ("the firmware's device tree", tree.region)] {
         let owner = core::iter::once(("EL2's frame pool", system.pool))
             .chain(system.partitions.iter().flat_map(|p| p.banks.iter().map(|bank| (p.name.as_str(), bank.pa))))
+            .chain(system.service.map(|service| ("the service partition", service.kept)))
             .find(|(_, other)| other.overlaps(&region));
         if let Some((owner, other)) = owner {
             refuse!("the firmware put {what} at {region}, which overlaps {other} of {owner}: pin memory_at elsewhere");
@@ -164,6 +166,7 @@ fn start_all(
     memory::drop_identity_map();
     memory::freeze();
     describe(board, system, version);
+    service::start();
     console::start(system, board);
     for partition in partition::all() {
         // Only keys are refused.

@@ -2,12 +2,15 @@
 //!
 //! A guest's byte goes into its own ring and its core goes on; one *console core* moves rings to the UART and input to
 //! the partition with the keyboard. The console core is the lowest core that no partition owns, else the first core of
-//! the first partition. Lock order: `STATE` (console core and boot only), then a terminal's `uart`, then its vGIC.
+//! the first partition. A service partition takes all this over and gives it back ([`handover`]); the console core is
+//! then its own. Lock order: `STATE` (console core and boot only), then a terminal's `uart`, then its vGIC.
 
 mod commands;
+mod handover;
 mod logger;
 mod terminal;
 
+pub use handover::{command, give_back, is_taken, read_source, service_says, take, type_for};
 pub use logger::say;
 pub use terminal::{Terminal, guest_read, guest_write};
 
@@ -16,6 +19,7 @@ use crate::firmware;
 use crate::gic;
 use crate::panic;
 use crate::partition::{self, Partition, State as Life};
+use crate::service;
 use crate::timer::{self, Slot};
 use crate::uart;
 use abi::{PartitionId, VcpuId};
@@ -85,8 +89,9 @@ pub fn configure(system: &'static System) {
 /// Hands the UART to the console core: from here on nothing else writes to it.
 pub fn start(system: &System, board: &Board) {
     WHEN_ALL_STOPPED.call_once(|| (system.when_all_stopped, board.power_off));
-    let core = core_local::all()
-        .find(|core| core.assignment.is_none())
+    let core = partition::service()
+        .and_then(|service| service.core(VcpuId::new(0)))
+        .or_else(|| core_local::all().find(|core| core.assignment.is_none()))
         .or_else(|| partition::all().first().and_then(|partition| partition.core(VcpuId::new(0))))
         .or_else(core_local::try_this)
         .expect("the boot core exists");
@@ -99,7 +104,9 @@ pub fn start(system: &System, board: &Board) {
 
 /// Asks the console core to look at the rings.
 fn ring_console() {
-    if let Some(core) = CONSOLE_CORE.get() {
+    if is_taken() {
+        service::tell_console(core_local::this());
+    } else if let Some(core) = CONSOLE_CORE.get() {
         core.ask(Doorbell::Console, gic::ring);
     }
 }
@@ -144,6 +151,9 @@ pub fn timer_interrupt(core: &'static Core) {
 
 /// Moves what can be moved: input to its partition, rings to the UART. On the console core only.
 fn pump() {
+    if is_taken() {
+        return;
+    }
     let state = &mut *STATE.lock();
     let mut is_waiting = false;
     for round in 0..=ROUNDS {
@@ -259,13 +269,17 @@ pub fn all_stopped() {
     };
     info!("all partitions have stopped: {what}");
     ALL_STOPPED.store(true, Ordering::Release);
+    if is_taken() {
+        service::tell_over(core_local::this(), true);
+    }
     ring_console();
 }
 
 fn finish(state: &mut State) {
     // A key may have started one again meanwhile.
-    if partition::all().iter().any(|partition| partition.state() != Life::Stopped) {
+    if !partition::all_stopped() {
         ALL_STOPPED.store(false, Ordering::Release);
+        service::tell_over(core_local::this(), false);
         return;
     }
     state.mux.flush(timer::now_ms(), &mut |bytes: &[u8]| bytes.iter().for_each(|byte| uart::put(*byte)));

@@ -44,6 +44,10 @@ counters! {
     maintenance
     /// Interrupts for EL2 itself.
     own
+    /// Stores to virtio registers.
+    virtio
+    /// Hypercalls that were refused.
+    refused
 }
 
 /// A number with one writer.

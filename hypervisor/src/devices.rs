@@ -1,4 +1,4 @@
-//! A partition's emulated devices beside console and GIC: the PL061 with the power key, and the watchdog.
+//! A partition's emulated devices beside console and GIC: the PL061 with the power key, the clock, and the watchdog.
 //!
 //! The models are pure (`vgpio`, `watchdog`); here their registers meet the guest's accesses, their lines the vGIC, and
 //! the watchdog's deadlines EL2's timer on vCPU 0's core. Locks are taken like a terminal's: one device, then the vGIC.
@@ -7,22 +7,26 @@ use crate::core_local::{Core, Doorbell};
 use crate::gic;
 use crate::interrupt;
 use crate::partition::Partition;
+use crate::service;
 use crate::timer::{self, Slot};
 use abi::{IntId, VcpuId, machine};
 use core::sync::atomic::Ordering;
 use manifest::Board;
 use spin::mutex::SpinMutex;
 use vgpio::Pl061;
+use vrtc::Pl031;
 use watchdog::{Expiry, Frame, Watchdog};
 
-/// Both devices.
+/// The devices.
 pub struct Devices {
     gpio: SpinMutex<Line<Pl061>>,
+    clock: SpinMutex<Pl031>,
     watchdog: SpinMutex<Line<Watchdog>>,
     /// WOR at the start of a life, in ticks: half of the system file's time, as the second expiry ends the life.
     wor: u64,
     has_watchdog: bool,
     has_gpio: bool,
+    has_clock: bool,
 }
 
 /// A model and the interrupt line it drove last.
@@ -45,24 +49,32 @@ impl<M> Line<M> {
 }
 
 impl Devices {
-    /// What `partition` has on `board`.
-    pub fn new(partition: &manifest::Partition, board: &Board) -> Self {
+    /// What `partition` has on `board`. `has_service`: somebody knows the time of day.
+    pub fn new(partition: &manifest::Partition, board: &Board, has_service: bool) -> Self {
         let wor = timer::ticks(partition.watchdog_ms) / 2;
         Self {
             gpio: SpinMutex::new(Line::new(Pl061::new())),
+            clock: SpinMutex::new(Pl031::new()),
             watchdog: SpinMutex::new(Line::new(Watchdog::new(wor))),
             wor,
             has_watchdog: partition.watchdog_ms != 0,
             has_gpio: partition.has_power_key(board),
+            has_clock: has_service
+                && partition.has_room_for(board, machine::RTC, machine::RTC_SIZE, machine::RTC_INTID),
         }
     }
 
     /// As at power-on, for a new life.
     pub fn reset(&self) {
         *self.gpio.lock() = Line::new(Pl061::new());
+        *self.clock.lock() = Pl031::new();
         *self.watchdog.lock() = Line::new(Watchdog::new(self.wor));
     }
 
+    /// Whether there is a clock.
+    pub const fn has_clock(&self) -> bool {
+        self.has_clock
+    }
     /// Whether there is a watchdog.
     pub const fn has_watchdog(&self) -> bool {
         self.has_watchdog
@@ -94,6 +106,16 @@ impl Partition {
         line.model.write(offset, u32::from(bytes), value as u32);
         let level = line.model.irq_level();
         line.drive(core, self, machine::GPIO_INTID, level);
+    }
+
+    /// A guest reads its clock.
+    pub fn clock_read(&self, offset: u64) -> u64 {
+        u64::from(self.devices.clock.lock().read(offset, service::seconds()))
+    }
+
+    /// A guest writes its clock.
+    pub fn clock_write(&self, offset: u64, value: u64) {
+        self.devices.clock.lock().write(offset, value as u32, service::seconds());
     }
 
     /// A guest reads its watchdog.

@@ -11,6 +11,7 @@ use crate::core_local::{self, Assignment, Core};
 use crate::fault::{self, Place};
 use crate::gic::{self, Gic, V2, V3};
 use crate::partition::State;
+use crate::virtio;
 use aarch64_cpu::registers::{
     ELR_EL1, ELR_EL2, ESR_EL1, ESR_EL2, FAR_EL1, FAR_EL2, HPFAR_EL2, MIDR_EL1, SCTLR_EL1, SPSR_EL1, SPSR_EL2, VBAR_EL1,
 };
@@ -106,9 +107,21 @@ fn data_abort<G: Gic>(core: &'static Core, frame: &mut GuestFrame, esr: u64) {
     let verdict = if abort.is_on_table_walk() {
         core.counters.aborts.count();
         Verdict::Inject(Injection::DataAbort(abort))
+    } else if abort.is_permission_fault() {
+        return permission(core, frame, esr, abort);
     } else {
         faulting_ipa(abort).map_or(Verdict::Resume, |ipa| device::access::<G>(core, frame, abort, ipa))
     };
+    conclude(core, frame, esr, verdict);
+}
+
+/// A permission fault: a store to a page that its guest may only read.
+#[inline(never)]
+fn permission(core: &'static Core, frame: &mut GuestFrame, esr: u64, abort: Abort) {
+    // QEMU fills HPFAR_EL2 for permission faults too; a build for tests makes it as useless as a board may.
+    #[cfg(feature = "poison-hpfar")]
+    crate::arch::sysreg::poison_hpfar();
+    let verdict = virtio::store(core, frame, abort, faulting_ipa(abort));
     conclude(core, frame, esr, verdict);
 }
 

@@ -11,6 +11,7 @@ use crate::exit::power;
 use crate::fault::Place;
 use crate::gic::{self, DOORBELL, Gic, MAX_LIST_REGISTERS, V2, V3};
 use crate::partition::{self, Partition};
+use crate::service;
 use crate::uart;
 use abi::{IntId, VcpuId, machine};
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -85,7 +86,7 @@ fn take<G: Gic>(core: &'static Core, acknowledged: u32) {
             }
             G::deactivate(acknowledged);
         }
-        n if n == uart::intid() => {
+        n if n == uart::intid() && !console::is_taken() => {
             core.counters.own.count();
             console::uart_interrupt();
             G::deactivate(acknowledged);
@@ -239,6 +240,9 @@ pub fn handle_doorbells(core: &'static Core) {
         console::doorbell();
     }
     let Some(Assignment { partition, vcpu }) = core.assignment else { return };
+    if is_asked(Doorbell::Event) {
+        service::wake(core, partition);
+    }
     if is_asked(Doorbell::Stop) {
         partition.left(core, place(core));
     }
@@ -291,6 +295,18 @@ pub fn set_line(core: &'static Core, partition: &'static Partition, intid: IntId
         with_vgic_any(core, &mut |vgic, _, edge| vgic.set_level(intid, level, edge));
     } else {
         partition.vgic.lock().set_level(intid, level, &mut Edge::new(partition, core) as &mut dyn Effects);
+    }
+}
+
+/// An edge of an SPI that nobody's hardware drives, from any core: `core` is this one.
+pub fn pulse(core: &'static Core, partition: &'static Partition, intid: IntId) {
+    let first = VcpuId::new(0);
+    let is_own = core.assignment.is_some_and(|own| core::ptr::eq(own.partition, partition))
+        && core.power.state() == PowerState::On;
+    if is_own {
+        with_vgic_any(core, &mut |vgic, _, edge| vgic.make_pending(first, intid, first, edge));
+    } else {
+        partition.vgic.lock().make_pending(first, intid, first, &mut Edge::new(partition, core) as &mut dyn Effects);
     }
 }
 

@@ -31,9 +31,11 @@ mod load;
 mod memory;
 mod panic;
 mod partition;
+mod service;
 mod timer;
 mod uart;
 mod vcpu;
+mod virtio;
 
 /// What a platform's binary instantiates: the frequent exits, once for each GIC. For [`entry!`] only.
 ///

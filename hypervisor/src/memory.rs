@@ -6,6 +6,7 @@
 //! | 0x48_0000_0000 | the boot bundle, for copying payloads | RO |
 //! | 0x4c_0000_0000 | the firmware's device tree, read at boot | RW |
 //! | 0x50_0000_0000 | the frame pool | RW |
+//! | 0x54_0000_0000 | the pool's last pages: transport pages | RW, non-cacheable |
 //! | 0x60_0000_0000 + PA | device registers | RW, device |
 //! | 0x70_0000_0000 + 2 MiB per core | short-lived window onto guest RAM | RW |
 //! | 0x78_0000_0000 + 64 KiB per core | stacks, each above an unmapped guard page | RW |
@@ -14,7 +15,7 @@
 //! Frames come from sixteen pages of .bss until the manifest says where the pool is, then from the pool, which
 //! [`freeze`] closes before the first guest starts.
 
-use crate::arch::{IMAGE_BASE, barrier, tlb};
+use crate::arch::{IMAGE_BASE, barrier, cache, tlb};
 use abi::MAX_CORES;
 use addr::{Address, BLOCK_2M, PAGE_SIZE, Pa, Region, Va};
 use buddy_system_allocator::Heap;
@@ -27,6 +28,7 @@ use stage2::{Attributes, Geometry, TableMemory};
 const BUNDLE_BASE: u64 = 0x48_0000_0000;
 const DEVICE_TREE_BASE: u64 = 0x4c_0000_0000;
 const POOL_BASE: u64 = 0x50_0000_0000;
+const TRANSPORT_BASE: u64 = 0x54_0000_0000;
 const DEVICE_BASE: u64 = 0x60_0000_0000;
 const WINDOW_BASE: u64 = 0x70_0000_0000;
 const STACK_BASE: u64 = 0x78_0000_0000;
@@ -51,6 +53,7 @@ static POOL_START: AtomicU64 = AtomicU64::new(0);
 static POOL_BYTES: AtomicU64 = AtomicU64::new(0);
 static POOL_VA: AtomicU64 = AtomicU64::new(0);
 static FRAMES: SpinMutex<Frames> = SpinMutex::new(Frames { early: 0, heap: Heap::new(), is_frozen: false });
+static TRANSPORTS: AtomicU64 = AtomicU64::new(0);
 static WINDOW_TABLE: Once<Pa> = Once::new();
 
 struct Frames {
@@ -235,8 +238,21 @@ pub fn map_bundle(bytes: u64) -> &'static [u8] {
     unsafe { core::slice::from_raw_parts(va as *const u8, bytes as usize) }
 }
 
-/// Opens the frame pool.
-pub fn open_pool(pool: Region<Pa>) {
+/// Opens the frame pool, whose last `transports` pages are kept for virtio devices: their guests read them without a
+/// cache, so EL2 maps them in no other way.
+pub fn open_pool(pool: Region<Pa>, transports: usize) {
+    let apart = (transports as u64 * PAGE_SIZE).min(pool.size() - PAGE_SIZE);
+    let pages = Pa::new(pool.start().as_u64() + pool.size() - apart);
+    if apart != 0 {
+        map(TRANSPORT_BASE, pages, apart, Attributes::NORMAL_NC);
+        TRANSPORTS.store(pages.as_u64(), Ordering::Relaxed);
+        // SAFETY: just mapped, and owned by nobody else.
+        unsafe { cache::clean_invalidate(TRANSPORT_BASE as usize, apart as usize) };
+        barrier::dsb_sy();
+        // SAFETY: as above.
+        unsafe { (TRANSPORT_BASE as *mut u8).write_bytes(0, apart as usize) };
+    }
+    let pool = Region::new(pool.start(), pool.size() - apart).unwrap_or(pool);
     map(congruent(POOL_BASE, pool.start()), pool.start(), pool.size(), Attributes::DATA);
     let start = congruent(POOL_BASE, pool.start()) as usize;
     // SAFETY: mapped for this purpose and, by the manifest's validation, owned by nobody else.
@@ -247,6 +263,18 @@ pub fn open_pool(pool: Region<Pa>) {
     let window = allocate(PAGE_SIZE, PAGE_SIZE).unwrap_or_else(|| out_of_frames());
     Tables.write(root(), (WINDOW_BASE >> 30) as usize, window.as_u64() | 3);
     WINDOW_TABLE.call_once(|| window);
+}
+
+/// The address of transport page `n` at EL2, and where it is.
+pub fn transport_page(n: usize) -> (usize, Pa) {
+    let offset = n as u64 * PAGE_SIZE;
+    ((TRANSPORT_BASE + offset) as usize, Pa::new(TRANSPORTS.load(Ordering::Relaxed) + offset))
+}
+
+/// Pages to share with a guest, zeroed, and their address at EL2.
+pub fn shared_pages(count: u64) -> (Pa, usize) {
+    let pa = allocate(count * PAGE_SIZE, PAGE_SIZE).unwrap_or_else(|| out_of_frames());
+    (pa, frame_va(pa))
 }
 
 /// Closes the pool: the first guest starts next.

@@ -53,6 +53,10 @@ fn end(what: fmt::Arguments<'_>, place: Option<(&str, u32)>, backtrace: Backtrac
     }
     let core = core_local::try_this();
     let id = core.map_or(0, |core| u64::from(core.id.number()));
+    // First: a core that runs the service partition writes to the UART, as far as it knows for itself.
+    core_local::all().filter(|other| Some(other.id) != core.map(|core| core.id)).for_each(|other| {
+        other.ask(Doorbell::Halt, gic::ring);
+    });
     let name = core.and_then(|core| core.assignment).map_or("none", |assignment| assignment.partition.name());
     emergency(format_args!("\r\nbulkhead: PANIC on core{id} (partition: {name}): {what}\r\n"));
     if let Some((file, line)) = place {
@@ -60,9 +64,6 @@ fn end(what: fmt::Arguments<'_>, place: Option<(&str, u32)>, backtrace: Backtrac
     }
     emergency(format_args!("bulkhead: backtrace:{backtrace}\r\n"));
     emergency(format_args!("bulkhead: this is a bug in Bulkhead {}, not in a guest\r\n", env!("CARGO_PKG_VERSION")));
-    core_local::all().filter(|other| Some(other.id) != core.map(|core| core.id)).for_each(|other| {
-        other.ask(Doorbell::Halt, gic::ring);
-    });
     if partition::resets_on_panic() {
         emergency(format_args!("bulkhead: the machine resets (on_hypervisor_panic)\r\n"));
         firmware::reset();

@@ -7,8 +7,10 @@ use crate::core_local::{self, Core};
 use crate::devices::Devices;
 use crate::load::Work;
 use crate::memory;
+use crate::service;
+use crate::virtio;
 use abi::{IntId, PartitionId, VcpuId, Vmid, machine};
-use addr::{Address, Ipa, Pa};
+use addr::{Address, Ipa, PAGE_SIZE, Pa};
 use core::sync::atomic::AtomicU64;
 use lives::Lives;
 pub use lives::{ANSWER_MS, State, tell_timer};
@@ -33,6 +35,10 @@ pub struct Partition {
     pub terminal: Terminal,
     /// Its other emulated devices.
     pub devices: Devices,
+    /// Its virtio devices, by slot.
+    pub virtio: virtio::Devices,
+    /// Whether it is the service partition.
+    pub serves: bool,
     /// CNTVOFF_EL2 of this life: one value, so that all vCPUs see one virtual counter.
     pub counter_offset: AtomicU64,
     /// What its cores do between two lives.
@@ -48,6 +54,11 @@ static SYSTEM: Once<(&'static System, &'static Board, &'static [u8])> = Once::ne
 /// All partitions, in the system file's order.
 pub fn all() -> &'static [&'static Partition] {
     PARTITIONS.get().map_or(&[], |list| list)
+}
+
+/// Whether every partition has stopped for good that is there for its own sake.
+pub fn all_stopped() -> bool {
+    all().iter().all(|partition| partition.serves || partition.state() == State::Stopped)
 }
 
 /// The image, with every payload.
@@ -77,12 +88,24 @@ pub fn create_all(
 ) {
     SYSTEM.call_once(|| (system, board, bundle));
     PARTITIONS.call_once(|| {
-        let make = |(n, manifest)| &*memory::place(create(n, manifest, board, version, pa_range));
+        let make = |(n, manifest)| &*memory::place(create(n, manifest, system, board, version, pa_range));
         (0u8..).zip(&system.partitions).map(make).collect()
     });
 }
 
-fn create(n: u8, manifest: &'static manifest::Partition, board: &Board, version: Version, pa_range: u64) -> Partition {
+/// The service partition.
+pub fn service() -> Option<&'static Partition> {
+    all().last().copied().filter(|last| last.serves)
+}
+
+fn create(
+    n: u8,
+    manifest: &'static manifest::Partition,
+    system: &System,
+    board: &Board,
+    version: Version,
+    pa_range: u64,
+) -> Partition {
     let geometry = Geometry::stage2(stage2::choose_ipa_bits(pa_range)).expect("39 and 40 bits are supported");
     let root = memory::allocate(geometry.root_bytes(), geometry.root_bytes()).expect("the pool holds every root");
     let map = |ipa: Ipa, pa: Pa, size: u64, attributes| {
@@ -105,6 +128,26 @@ fn create(n: u8, manifest: &'static manifest::Partition, board: &Board, version:
             vgic.forward_spi(*intid, *intid);
         }
     }
+    let before = system.partitions.iter().take(usize::from(n)).map(|partition| partition.virtio.len()).sum::<usize>();
+    let devices = virtio::create(manifest, before as u8);
+    for (slot, device) in (0..).zip(&devices) {
+        let ipa = Ipa::new(machine::VIRTIO.as_u64() + slot * machine::VIRTIO_STRIDE);
+        map(ipa, device.pa, machine::VIRTIO_STRIDE, Attributes::TRANSPORT_RO);
+    }
+    let own = system.service.filter(|_| usize::from(n) + 1 == system.partitions.len());
+    if let Some(facts) = own {
+        let (read_only, writable) = service::create();
+        let identity = |pa: Pa, size, attributes| map(Ipa::new(pa.as_u64()), pa, size, attributes);
+        identity(read_only, 2 * PAGE_SIZE, Attributes::NORMAL_RO);
+        identity(writable, PAGE_SIZE, Attributes::NORMAL_RW);
+        identity(facts.kept.start(), facts.kept.size(), Attributes::NORMAL_RW);
+        identity(board.uart, machine::UART_SIZE, Attributes::DEVICE_RW);
+        vgic.forward_spi(board.uart_intid, board.uart_intid);
+        let served = system.partitions.iter().filter(|partition| !partition.virtio.is_empty());
+        for bank in served.flat_map(|partition| &partition.banks) {
+            identity(bank.pa.start(), bank.pa.size(), Attributes::NORMAL_RW);
+        }
+    }
     Partition {
         id: PartitionId::new(n),
         manifest,
@@ -112,7 +155,9 @@ fn create(n: u8, manifest: &'static manifest::Partition, board: &Board, version:
         vtcr: stage2::vtcr(stage2::choose_ipa_bits(pa_range), pa_range),
         vgic: SpinMutex::new(vgic),
         terminal: Terminal::new(),
-        devices: Devices::new(manifest, board),
+        devices: Devices::new(manifest, board, system.service.is_some()),
+        virtio: devices,
+        serves: own.is_some(),
         counter_offset: AtomicU64::new(0),
         work: Work::new(),
         stage2: (root, geometry),
@@ -154,6 +199,7 @@ impl Partition {
     fn spis(&self) -> impl Iterator<Item = IntId> {
         let board = SYSTEM.get().map(|(_, board, _)| *board);
         let devices = self.manifest.devices.iter().filter_map(move |id| board?.devices.get(usize::from(id.0)));
-        devices.flat_map(|device| device.intids.iter().copied())
+        let uart = board.filter(|_| self.serves).map(|board| board.uart_intid);
+        devices.flat_map(|device| device.intids.iter().copied()).chain(uart)
     }
 }

@@ -93,6 +93,21 @@ pub fn start_interrupts() {
     }
 }
 
+/// As after [`open`] and [`start_interrupts`], whatever somebody else did to it meanwhile.
+pub fn restart() {
+    if let Some(uart) = uart() {
+        uart.cr.set(CR_ON);
+    }
+    start_interrupts();
+}
+
+/// Raises none any more.
+pub fn stop_interrupts() {
+    if let Some(uart) = uart() {
+        uart.imsc.set(0);
+    }
+}
+
 /// Acknowledges what raised the interrupt.
 pub fn acknowledge() {
     if let Some(uart) = uart() {

@@ -9,7 +9,7 @@
 //! has not had before, so the service compares with what it saw last, and nobody needs an atomic operation on memory
 //! that two sides share. Order: the reason's word first, then the word of the core in [`EventPage::cores`].
 
-use core::sync::atomic::AtomicU32;
+use core::sync::atomic::{AtomicU32, AtomicU64};
 
 /// Version of everything in this module: [`Call::Hello`] compares it.
 pub const VERSION: u64 = 1;
@@ -54,7 +54,7 @@ pub enum Call {
     /// (1 take, 0 give back): who joins the partitions' output and reads the keyboard. EL2 takes it back by itself when
     /// the service's life ends.
     ConsoleTake,
-    /// (source) -> (bytes, lines dropped before them, up to [`TEXT`] bytes in eight registers). A source is a
+    /// (source) -> (bytes, lines dropped behind them, up to [`TEXT`] bytes in eight registers). A source is a
     /// partition's number, or [`CONSOLE_EL2`].
     ConsoleRead,
     /// (partition, byte): a typed byte. [`Status::WrongState`]: it takes none now.
@@ -73,6 +73,29 @@ impl Call {
     /// Its function id.
     pub const fn function(self) -> u32 {
         FIRST_FUNCTION + self as u32
+    }
+    /// The call with this function id.
+    pub const fn from_function(function: u32) -> Option<Self> {
+        use Call::*;
+        const ALL: [Call; Call::COUNT as usize] = [
+            Hello,
+            DeviceState,
+            DeviceQueue,
+            DeviceConfig,
+            DeviceOffer,
+            DeviceAbsent,
+            DeviceQuiet,
+            DeviceRaise,
+            DeviceBreak,
+            ConsoleTake,
+            ConsoleRead,
+            ConsoleType,
+            Command,
+            Log,
+            SetClock,
+        ];
+        let place = function.wrapping_sub(FIRST_FUNCTION);
+        if place < Self::COUNT { Some(ALL[place as usize]) } else { None }
     }
 }
 
@@ -144,9 +167,9 @@ impl Status {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u64)]
 pub enum Phase {
-    /// For its driver. Nothing of it is outstanding.
+    /// For its driver, which has not said DRIVER_OK yet. Nothing of it is outstanding.
     Idle,
-    /// For nothing: its driver uses it, or sets it up.
+    /// For nothing: its driver uses it.
     Active,
     /// For [`Call::DeviceQuiet`]: the driver has reset it, took a queue away, or its partition's life has ended.
     Quieting,
@@ -156,9 +179,12 @@ pub enum Phase {
 #[repr(C)]
 pub struct EventPage {
     /// Changes when the core with this number has something new for the service, behind the reason's own word.
-    pub cores: [AtomicU32; crate::MAX_CORES],
-    /// Changes when the core has put output into a console ring.
-    pub console: [AtomicU32; crate::MAX_CORES],
+    pub cores: [AtomicU64; crate::MAX_CORES],
+    /// Changes when the core has put output into a console ring, or a guest has read what was typed for it.
+    pub console: [AtomicU64; crate::MAX_CORES],
+    /// Not 0: all other partitions have stopped for good. The service writes out what it holds and gives the console
+    /// back ([`Call::ConsoleTake`]), so that EL2 can end the machine or wait for a key. 0 again: it may take it again.
+    pub is_over: AtomicU64,
 }
 
 /// EL2 writes, the service reads: a record for each device of [`MAX_DEVICES`].
@@ -172,9 +198,9 @@ pub struct DevicePage {
 #[repr(C, align(64))]
 pub struct DeviceEvents {
     /// Changes with each change that [`Call::DeviceState`] shows: driver ready, reset, end of the partition's life.
-    pub state: AtomicU32,
+    pub state: AtomicU64,
     /// Changes with each QueueNotify of a queue.
-    pub queues: [AtomicU32; MAX_QUEUES],
+    pub queues: [AtomicU64; MAX_QUEUES],
 }
 
 /// The service writes, EL2 reads. EL2 believes nothing in it: a wrong value costs the service a wake-up.
@@ -186,3 +212,27 @@ pub struct ServicePage {
 }
 
 const _: () = assert!(size_of::<DevicePage>() == 4096 && size_of::<EventPage>() <= 4096);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_call_has_its_function() {
+        for function in FIRST_FUNCTION..FIRST_FUNCTION + Call::COUNT {
+            assert_eq!(Call::from_function(function).map(Call::function), Some(function));
+        }
+        for function in [0, FIRST_FUNCTION - 1, FIRST_FUNCTION + Call::COUNT, u32::MAX] {
+            assert_eq!(Call::from_function(function), None);
+        }
+    }
+
+    #[test]
+    fn a_status_survives_its_register() {
+        use Status::*;
+        for status in [Ok, NotSupported, Invalid, WrongState, Stale] {
+            assert_eq!(Status::from_number(status.number()), status);
+        }
+        assert_eq!(Status::from_number(7), NotSupported);
+    }
+}

@@ -77,6 +77,11 @@ impl<const N: usize> Ring<N> {
         }
     }
 
+    /// Producer: lines were lost on their way here, behind everything pushed so far.
+    pub fn lose(&self, lines: u32) {
+        self.dropped.fetch_add(lines, Ordering::Release);
+    }
+
     fn store(&self, byte: u8) -> bool {
         let stored = self.stored.load(Ordering::Relaxed);
         if stored.wrapping_sub(self.taken.load(Ordering::Acquire)) >= N {

@@ -64,13 +64,17 @@ impl Life {
             (State::Empty | State::Stopped, Event::Ended(Reason::StopKey)) => return Err(Refused::Stopped),
 
             (State::Loaded | State::Running, Event::Start) => return Err(Refused::Running),
+            (State::Loaded, Event::Unserved) => {
+                self.state = State::Quiesced;
+                self.clear(Why::Unserved)
+            }
             (State::Loaded, Event::Started) => self.become_state(State::Running, Action::None),
             (State::Loaded | State::Running, Event::Ended(reason)) => {
                 self.reason = reason;
                 self.become_state(State::Stopping, Action::StopCores)
             }
 
-            (State::Stopping, Event::Start) => return Err(Refused::Busy),
+            (State::Stopping, Event::Start | Event::Ended(Reason::RestartKey)) => return Err(Refused::Busy),
             // The first reason wins, except that the user's wish to stop it is kept.
             (State::Stopping, Event::Ended(Reason::StopKey)) => {
                 self.reason = Reason::StopKey;

@@ -9,7 +9,7 @@ pub enum State {
     Loaded,
     /// vCPU 0 entered the guest.
     Running,
-    /// The guest ended; cores are still leaving it.
+    /// The guest ended; cores are still leaving it, or a device still reads or writes its RAM.
     Stopping,
     /// No core runs in it and nothing writes its RAM, except EL2, which loads or clears it.
     Quiesced,
@@ -58,13 +58,16 @@ pub enum Event {
     Start,
     /// [`Action::Load`] is done.
     Loaded,
+    /// A device that it cannot do without does not exist: instead of [`Event::Started`].
+    Unserved,
     /// [`Action::Load`] found its payloads changed since the image was built.
     Damaged,
     /// [`Action::Enter`] is done: vCPU 0 is in the guest.
     Started,
     /// The guest ended, or a key is to end it.
     Ended(Reason),
-    /// [`Action::StopCores`] is done: no core will run another instruction of this life.
+    /// [`Action::StopCores`] is done: no core will run another instruction of this life, and no device reads or writes
+    /// its RAM for it.
     CoresLeft,
     /// The time of [`Action::Wait`] has passed.
     Waited,
@@ -81,7 +84,7 @@ pub enum Action {
     Load,
     /// Enter the guest at its first instruction; then [`Event::Started`].
     Enter,
-    /// Make every core of the partition leave the guest; then [`Event::CoresLeft`].
+    /// Make every core of the partition leave the guest, and every device be quiet; then [`Event::CoresLeft`].
     StopCores,
     /// [`Event::Waited`] after this time, unless the state is no longer [`State::Crashed`] then.
     Wait {
@@ -107,6 +110,8 @@ pub enum Why {
     Limit,
     /// Its payloads are not what the image was built with.
     Damaged,
+    /// A device that it cannot do without does not exist.
+    Unserved,
 }
 
 /// Why a key does nothing now. The state stays.

@@ -18,6 +18,7 @@ const S1_READ_ONLY: u64 = 1 << 7;
 
 /// MemAttr, bits 5:2, without FEAT_S2FWB: the weaker of this and the guest's own attribute holds.
 const S2_WRITE_BACK: u64 = 0b1111 << 2;
+const S2_NON_CACHEABLE: u64 = 0b0101 << 2;
 const S2_DEVICE_NGNRE: u64 = 0b0001 << 2;
 /// S2AP, bits 7:6.
 const S2_READ: u64 = 0b01 << 6;
@@ -40,8 +41,12 @@ pub struct Attributes(u64);
 impl Attributes {
     /// Stage 2: guest RAM. The guest's own stage 1 decides about execution.
     pub const NORMAL_RWX: Self = Self(S2_WRITE_BACK | S2_READ_WRITE | INNER_SHAREABLE | ACCESSED);
-    /// Stage 2: memory that the guest reads (and may execute) and never writes.
-    pub const NORMAL_RO: Self = Self(S2_WRITE_BACK | S2_READ | INNER_SHAREABLE | ACCESSED);
+    /// Stage 2: memory that the guest reads and writes and never executes: what it shares or keeps.
+    pub const NORMAL_RW: Self = Self(S2_WRITE_BACK | S2_READ_WRITE | INNER_SHAREABLE | ACCESSED | EXECUTE_NEVER);
+    /// Stage 2: memory that the guest reads and neither writes nor executes.
+    pub const NORMAL_RO: Self = Self(S2_WRITE_BACK | S2_READ | INNER_SHAREABLE | ACCESSED | EXECUTE_NEVER);
+    /// Stage 2: registers that the guest reads from memory: non-cacheable whatever its own attributes.
+    pub const TRANSPORT_RO: Self = Self(S2_NON_CACHEABLE | S2_READ | INNER_SHAREABLE | ACCESSED | EXECUTE_NEVER);
     /// Stage 2: registers of an assigned device, Device-nGnRE.
     pub const DEVICE_RW: Self = Self(S2_DEVICE_NGNRE | S2_READ_WRITE | ACCESSED | EXECUTE_NEVER);
 
@@ -100,7 +105,8 @@ mod tests {
     #[test]
     fn descriptors_have_the_bits_the_manual_draws() {
         assert_eq!(Attributes::NORMAL_RWX.bits(), 0x7fc);
-        assert_eq!(Attributes::NORMAL_RO.bits(), 0x77c);
+        assert_eq!(Attributes::NORMAL_RO.bits(), 0x0040_0000_0000_077c);
+        assert_eq!(Attributes::TRANSPORT_RO.bits(), 0x0040_0000_0000_0754);
         assert_eq!(Attributes::DEVICE_RW.bits(), 0x0040_0000_0000_04c4);
         assert_eq!(Attributes::TEXT.bits(), 0x7c0);
         assert_eq!(Attributes::DATA.bits(), 0x0040_0000_0000_0740);

@@ -97,6 +97,11 @@ impl Abort {
     pub const fn far_is_valid(self) -> bool {
         !self.bit(10)
     }
+    /// Whether the access was translated and is not allowed.
+    #[inline(always)]
+    pub const fn is_permission_fault(self) -> bool {
+        self.0 & 0x3c == 0x0c
+    }
     /// Whether HPFAR_EL2 holds the page. Never so for a permission fault of the access itself: then the IPA must come
     /// from an address translation instruction.
     #[inline(always)]

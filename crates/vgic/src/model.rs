@@ -16,7 +16,7 @@ pub enum Version {
 }
 
 /// Most SPIs that one partition's assigned devices may have.
-pub const MAX_FORWARDED_SPIS: usize = 32;
+pub const MAX_FORWARDED_SPIS: usize = 40;
 
 /// No vCPU.
 pub(crate) const NOBODY: u8 = u8::MAX;

@@ -7,6 +7,7 @@
 
 use crate::access::{Kind, touch};
 use crate::arch;
+use crate::random::Random;
 use crate::reply::{Arguments, Reply};
 use crate::selftest::is_own_ram;
 use crate::sysreg::{Encoding, execute};
@@ -28,33 +29,6 @@ const FLASH: core::ops::Range<u64> = machine::FLASH.as_u64()..machine::FLASH.as_
 const DRAIN: u32 = 2048;
 const LOADS: [Leaf; 4] = [rt_load8, rt_load16, rt_load32, rt_load64];
 const STORES: [Leaf; 4] = [rt_store8, rt_store16, rt_store32, rt_store64];
-
-/// xorshift64* (Vigna): enough to scatter, and the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-    fn below(&mut self, bound: u64) -> u64 {
-        (self.next() >> 16) % bound
-    }
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[self.below(from.len() as u64) as usize]
-    }
-    /// All shapes: small, a bit, random.
-    fn value(&mut self) -> u64 {
-        match self.below(4) {
-            0 => self.below(64),
-            1 => 1 << self.below(64),
-            2 => !0,
-            _ => self.next(),
-        }
-    }
-}
 
 /// What came of it.
 #[derive(Default)]
@@ -95,7 +69,7 @@ impl Outcome {
 /// `attack`
 pub fn run(arguments: &mut Arguments) -> Reply {
     let (seed, rounds) = (arguments.number()?, arguments.optional()?.unwrap_or(2000));
-    let mut random = Random(seed | 1 << 63);
+    let mut random = Random::new(seed);
     let mut outcome = Outcome::default();
     let frequency = timer::frequency();
     insn::mask_irq();

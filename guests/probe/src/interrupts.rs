@@ -4,6 +4,7 @@
 //! pending than there are list registers.
 
 use crate::reply::{Arguments, Refusal, Reply, check};
+use crate::virtio;
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use rt::arch::{insn, sysreg};
 use rt::board::{GicFacts, board};
@@ -35,7 +36,8 @@ static ORDER: [AtomicU32; LOG] = [const { AtomicU32::new(0) }; LOG];
 static TIMER_TAKEN_AT: AtomicU64 = AtomicU64::new(0);
 static ORDER_LENGTH: AtomicUsize = AtomicUsize::new(0);
 
-/// The handler. Timers and the console's interrupt are turned off, so that their level goes away.
+/// The handler. Timers and the console's interrupt are turned off, so that their level goes away; a virtio device's is
+/// acknowledged.
 pub fn taken(intid: IntId) {
     let timer = [Timer::Virtual, Timer::Physical].into_iter().find(|timer| timer.intid() == intid);
     if let Some(timer) = timer {
@@ -45,6 +47,7 @@ pub fn taken(intid: IntId) {
     if intid == console::INTID {
         console::init();
     }
+    virtio::taken(intid);
     if let Some(count) = TAKEN.get(cpu::index()).and_then(|vcpu| vcpu.get(intid.index())) {
         count.fetch_add(1, Relaxed);
     }

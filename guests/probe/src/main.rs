@@ -15,12 +15,17 @@
 mod access;
 mod arch;
 mod attack;
+mod disk;
+mod entropy;
+mod hostile;
 mod interrupts;
 mod lives;
+mod random;
 mod reply;
 mod selftest;
 mod sysreg;
 mod vcpus;
+mod virtio;
 
 use reply::{Arguments, Refusal, Reply};
 use rt::arch::insn;
@@ -88,6 +93,20 @@ const COMMANDS: &[Command] = &[
     ("spin", "MILLISECONDS: busy; ok", spin),
     ("flood", "LINES: prints so many; ok", flood),
     ("attack", "SEED [ROUNDS]: ok attack done seed=.. aborts=.. undefs=.. leaks=.. survived", attack::run),
+    ("disks", "ok SLOT:disk,SECTORS,rw|ro SLOT:entropy ...: every virtio device", disk::list),
+    (
+        "open",
+        "SLOT [plain]: resets that disk and makes its driver ready, plain: no event indices, no tables",
+        disk::open,
+    ),
+    ("io", "SEED COUNT DEPTH BYTES WRITES%: random reads and writes of the open disk, each checked; ok", disk::io),
+    ("scan", "reads and checks all of it; ok blocks=.. written=.. sum=..", disk::scan),
+    ("request", "KIND SECTOR BYTES [WORD]: one request, sound or not; ok status=.. first=..", disk::request),
+    ("rebind", "ROUNDS SEED: resets the open disk with requests in flight, and watches memory; ok", hostile::rebind),
+    ("flyingreset", "SEED: SYSTEM_RESET with requests in flight", hostile::flying_reset),
+    ("vread", "SLOT ROUNDS: loads every offset of the transport, in every size; ok", hostile::read_all),
+    ("vattack", "SLOT SEED ROUNDS: nonsense in registers and rings; ok faults=.. broken=..", hostile::attack),
+    ("entropy", "SLOT BYTES: ok bytes=.. HEX", entropy::entropy),
     ("crash", "an undefined instruction that nobody expects: panics and powers off", crash),
     ("faultloop", "points the vectors nowhere and faults: never ends", sysreg::fault_loop),
     ("hang", "masks interrupts and spins: never ends", hang),

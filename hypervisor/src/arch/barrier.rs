@@ -34,6 +34,11 @@ instruction!(
     "dsb ishst"
 );
 instruction!(
+    /// Earlier accesses are observed by every core before later ones.
+    dmb_ish,
+    "dmb ish"
+);
+instruction!(
     /// Sleeps until an event: SEV of another core or an interrupt.
     wait_for_event,
     "wfe"

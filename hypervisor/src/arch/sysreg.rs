@@ -72,3 +72,10 @@ registers! {
     /// Instruction set attributes 2.
     ID_AA64ISAR2_EL1 = "S3_0_C0_C6_2";
 }
+
+/// Makes HPFAR_EL2 useless.
+#[cfg(feature = "poison-hpfar")]
+pub fn poison_hpfar() {
+    // SAFETY: it holds the IPA of the last fault and nothing else.
+    unsafe { asm!("msr hpfar_el2, {}", in(reg) !0_u64, options(nostack, preserves_flags)) };
+}

@@ -10,6 +10,7 @@ use crate::memory;
 use crate::partition::{self, Partition};
 use crate::timer::{self, Slot};
 use abi::PartitionId;
+use abi::service::{Command, Status};
 use console::Key;
 use core::sync::atomic::{AtomicU32, Ordering};
 use life::{Event, Reason, Refused};
@@ -75,6 +76,50 @@ pub fn obey(state: &mut State, key: Key) {
     }
 }
 
+/// The service partition has read a key. Whatever ends or starts a guest was asked about by [`Command::Ask`].
+///
+/// # Errors
+/// No such command or partition.
+pub fn from_service(state: &mut State, command: u64, argument: u64, wanted: u64) -> Result<(), Status> {
+    const ALL: [Command; 11] = [
+        Command::Help,
+        Command::Status,
+        Command::Faults,
+        Command::Restart,
+        Command::Stop,
+        Command::Start,
+        Command::PressPower,
+        Command::Ask,
+        Command::Cancel,
+        Command::Focus,
+        Command::Unknown,
+    ];
+    let of = |number: u64| ALL.into_iter().find(|command| *command as u64 == number).ok_or(Status::Invalid);
+    let verb = |command: Command| match command {
+        Command::Restart => Ok(Verb::Restart),
+        Command::Stop => Ok(Verb::Stop),
+        Command::Start => Ok(Verb::Start),
+        Command::PressPower => Ok(Verb::PressPower),
+        _ => Err(Status::Invalid),
+    };
+    let partition = u8::try_from(argument).ok().map(PartitionId::new).and_then(partition_of);
+    match of(command)? {
+        Command::Help => help(),
+        Command::Status => status(),
+        Command::Faults => fault::show_all(),
+        Command::Cancel => info!("cancelled"),
+        Command::Unknown => obey(state, Key::Unknown(argument as u8)),
+        // One that does not exist is answered in words.
+        Command::Focus => obey(state, Key::Focus(PartitionId::new(argument as u8))),
+        Command::Ask => {
+            let partition = partition.ok_or(Status::Invalid)?;
+            return ask_about(partition, verb(of(wanted)?)?).then_some(()).ok_or(Status::WrongState);
+        }
+        command => act(state, verb(command)?, partition.ok_or(Status::Invalid)?),
+    }
+    Ok(())
+}
+
 fn focus(state: &mut State, id: PartitionId) {
     let Some(partition) = partition_of(id) else {
         warn!("Ctrl-T {}: there are partitions 1 to {}", u64::from(id.number()) + 1, partition::all().len());
@@ -112,13 +157,20 @@ fn status() {
 
 fn ask(state: &mut State, verb: Verb) {
     let Some(partition) = partition_of(state.focus) else { return };
+    if ask_about(partition, verb) {
+        state.question = Question { verb, partition: Some(partition) };
+        state.keys.ask();
+    }
+}
+
+/// Puts the question. `false`: there is nothing to ask.
+fn ask_about(partition: &'static Partition, verb: Verb) -> bool {
     if verb == Verb::PressPower && !partition.has_power_key() {
         warn!("'{}' has no power key: its system file assigns the board's gpio to it", partition.name());
-        return;
+        return false;
     }
-    state.question = Question { verb, partition: Some(partition) };
-    state.keys.ask();
     info!("#{:04x}: {} '{}'? y/n", NONCE.load(Ordering::Relaxed), verb.text(), partition.name());
+    true
 }
 
 fn answer(state: &mut State, is_yes: bool) {
@@ -129,6 +181,10 @@ fn answer(state: &mut State, is_yes: bool) {
         info!("cancelled");
         return;
     }
+    act(state, verb, partition);
+}
+
+fn act(state: &mut State, verb: Verb, partition: &'static Partition) {
     let result = match verb {
         Verb::Restart => partition.tell(Event::Ended(Reason::RestartKey)),
         Verb::Stop => partition.tell(Event::Ended(Reason::StopKey)),

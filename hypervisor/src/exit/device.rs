@@ -29,6 +29,7 @@ enum Device {
     Uart,
     /// The PL061 with the power key.
     Gpio,
+    Clock,
     WatchdogControl,
     WatchdogRefresh,
     /// The flash banks of QEMU's `virt`: empty, for guests that look for their settings there (U-Boot).
@@ -62,6 +63,7 @@ fn device_at(ipa: Ipa, version: Version, vcpus: u16) -> Option<(Device, u64)> {
 fn rare_device_at(ipa: Ipa) -> Option<(Device, u64)> {
     let devices = [
         (Device::Gpio, machine::GPIO, machine::GPIO_SIZE),
+        (Device::Clock, machine::RTC, machine::RTC_SIZE),
         (Device::WatchdogControl, machine::WATCHDOG, machine::WATCHDOG_SIZE),
         (Device::WatchdogRefresh, machine::WATCHDOG_REFRESH, machine::WATCHDOG_SIZE),
         (Device::Flash, machine::FLASH, machine::FLASH_SIZE),
@@ -81,7 +83,12 @@ pub fn access<G: Gic>(core: &'static Core, frame: &mut GuestFrame, abort: Abort,
     };
     let Some(Assignment { partition, vcpu }) = core.assignment else { return refused() };
     let Some((device, offset)) = device_at(ipa, G::VERSION, partition.vcpus()) else { return refused() };
-    if matches!(device, Device::WatchdogControl | Device::WatchdogRefresh) && !partition.devices.has_watchdog() {
+    let exists = match device {
+        Device::WatchdogControl | Device::WatchdogRefresh => partition.devices.has_watchdog(),
+        Device::Clock => partition.devices.has_clock(),
+        _ => true,
+    };
+    if !exists {
         return refused();
     }
     if abort.is_cache_maintenance() {
@@ -149,6 +156,7 @@ impl Place {
         match self.device {
             Device::Flash => 0,
             Device::Gpio => self.partition.gpio_read(offset, bytes),
+            Device::Clock => self.partition.clock_read(offset),
             Device::WatchdogControl => self.partition.watchdog_read(Frame::Control, offset, bytes),
             Device::WatchdogRefresh => self.partition.watchdog_read(Frame::Refresh, offset, bytes),
             Device::Uart => u64::from(console::guest_read(core, self.partition, offset, bytes)),
@@ -172,6 +180,7 @@ impl Place {
         match self.device {
             Device::Flash => {}
             Device::Gpio => self.partition.gpio_write(core, offset, bytes, value),
+            Device::Clock => self.partition.clock_write(offset, value),
             Device::WatchdogControl => self.partition.watchdog_write(core, Frame::Control, offset, bytes, value),
             Device::WatchdogRefresh => self.partition.watchdog_write(core, Frame::Refresh, offset, bytes, value),
             Device::Uart => console::guest_write(core, self.partition, offset, bytes, value as u32),

@@ -9,6 +9,7 @@ use crate::core_local::{Assignment, Core, Doorbell};
 use crate::fault::Cause;
 use crate::gic;
 use crate::partition::{Partition, State};
+use crate::service;
 use crate::vcpu;
 use core::sync::atomic::{AtomicI32, Ordering};
 use psci::{Call, Error, PowerState, SUCCESS, Topology, Workarounds, function};
@@ -27,6 +28,11 @@ pub fn is_version_call(frame: &mut GuestFrame) -> bool {
 pub fn call(core: &'static Core, frame: &mut GuestFrame) -> Verdict {
     let id = frame.register(0) as u32;
     let Some(Assignment { partition, .. }) = core.assignment else { return Verdict::Resume };
+    if let Some(call) = service::call_of(core, id) {
+        let status = service::call(core, partition, call, frame);
+        frame.set_register(0, status);
+        return Verdict::Resume;
+    }
     let call = Call::decode(id, [frame.register(1), frame.register(2), frame.register(3)]);
     let answer = match call {
         Call::CpuOn { target, entry, context } => code(cpu_on(partition, target, entry, context)),

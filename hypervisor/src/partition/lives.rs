@@ -15,7 +15,8 @@ use crate::gic;
 use crate::interrupt::Edge;
 use crate::load::Job;
 use crate::timer::{self, Slot};
-use crate::{console, memory, vcpu};
+use crate::virtio::{self, Served};
+use crate::{console, memory, service, vcpu};
 use aarch64_cpu::registers::VTTBR_EL2;
 use abi::{Policy, VcpuId};
 use core::fmt;
@@ -94,6 +95,11 @@ impl Partition {
         &self.lives.faults
     }
 
+    /// Lives after the first.
+    pub fn restarts(&self) -> u64 {
+        u64::from(self.lives.status.lock().life.restarts())
+    }
+
     /// Tells what happened, and carries out what follows.
     ///
     /// # Errors
@@ -111,6 +117,9 @@ impl Partition {
 
     fn tell_cause(&'static self, event: Event, cause: Option<(Cause, VcpuId)>) -> Result<(), Refused> {
         let mut status = self.lives.status.lock();
+        if event == Event::CoresLeft && !self.is_quiet() {
+            return Ok(());
+        }
         let number = status.life.restarts();
         let action = status.life.event(event, timer::now_ms())?;
         if action == Action::StopCores {
@@ -138,6 +147,12 @@ impl Partition {
     fn carry_out(&'static self, status: &mut Status, action: Action) {
         match action {
             Action::None => {}
+            Action::StopCores if self.lives.leaving.load(Ordering::Acquire) == 0 => {
+                // It waited for its devices and was never entered.
+                if let Ok(action) = status.life.event(Event::CoresLeft, timer::now_ms()) {
+                    self.carry_out(status, action);
+                }
+            }
             Action::StopCores => self.cores().for_each(|core| core.ask(Doorbell::Stop, gic::ring)),
             Action::Wait { ms } => {
                 let number = u64::from(status.life.restarts());
@@ -156,8 +171,39 @@ impl Partition {
                 status.why = Some(why);
                 self.begin(Job::Scrub);
             }
-            Action::Enter => self.enter(status),
+            Action::Enter => self.enter_if_served(status),
         }
+    }
+
+    /// Whether no core runs in it and no device reads or writes its RAM.
+    fn is_quiet(&self) -> bool {
+        self.lives.leaving.load(Ordering::Acquire) == 0 && self.virtio.iter().all(virtio::Device::is_idle)
+    }
+
+    /// A device was offered or is absent: the partition may be waiting for it.
+    pub fn look_at_devices(&'static self) {
+        let mut status = self.lives.status.lock();
+        if status.life.state() == State::Loaded {
+            self.enter_if_served(&mut status);
+        }
+    }
+
+    fn enter_if_served(&'static self, status: &mut Status) {
+        match virtio::are_served(&self.virtio) {
+            Served::Yes => self.enter(status),
+            Served::NotYet => {}
+            Served::Never => {
+                if let Ok(action) = status.life.event(Event::Unserved, timer::now_ms()) {
+                    self.carry_out(status, action);
+                }
+            }
+        }
+    }
+
+    /// A device has become quiet: it may be the last thing that the end of a life waits for.
+    pub fn left_for_good(&'static self) {
+        // Only keys are refused.
+        let _ = self.tell(Event::CoresLeft);
     }
 
     /// Puts the cores, which wait at EL2, to work on the RAM.
@@ -177,6 +223,9 @@ impl Partition {
         self.counter_offset.store(timer::now(), Ordering::Relaxed);
         self.terminal.reset(self.id);
         self.devices.reset();
+        if self.serves {
+            service::forget(here);
+        }
         // After them: the console core may be late with a key or a byte for the old life, and the line it drove goes too.
         self.vgic.lock().reset(&mut Edge::new(self, here) as &mut dyn Effects);
         // The model has disabled them; what the hardware still holds of the old life goes too.
@@ -206,8 +255,13 @@ impl Partition {
             fault::note_place(core, place);
             vcpu::wipe(core);
             if self.lives.leaving.fetch_sub(1, Ordering::AcqRel) == 1 {
-                // Only keys are refused.
-                let _ = self.tell(Event::CoresLeft);
+                self.virtio.iter().for_each(|device| device.end_life(core));
+                if self.serves {
+                    service::forget(core);
+                } else if !self.is_quiet() && !service::is_up() {
+                    warn!("partition '{}' waits for the service partition", self.name());
+                }
+                self.left_for_good();
             } else {
                 timer::set_in(core, Slot::Life, ANSWER_MS);
             }
@@ -220,7 +274,9 @@ impl Partition {
         let status = self.lives.status.lock();
         match status.life.state() {
             // Under the lock: the next life must not begin meanwhile and lose its stage 2.
-            State::Stopping if core.has_left.load(Ordering::Acquire) => self.cut_off(core, Slot::Life),
+            State::Stopping if core.has_left.load(Ordering::Acquire) && self.is_silent() => {
+                self.cut_off(core, Slot::Life);
+            }
             // Only vCPU 0's core waits; a stale deadline comes too early and is ignored.
             State::Crashed if timer::now() >= self.lives.wake_at.load(Ordering::Acquire) => {
                 drop(status);
@@ -236,9 +292,14 @@ impl Partition {
     pub fn see_silence(&'static self, core: &'static Core) {
         let status = self.lives.status.lock();
         let is_outside = core.assignment.is_none_or(|own| !core::ptr::eq(own.partition, self));
-        if status.life.state() == State::Stopping && is_outside {
+        if status.life.state() == State::Stopping && is_outside && self.is_silent() {
             self.cut_off(core, Slot::Silence);
         }
+    }
+
+    /// Whether a core has still to leave: what is awaited else are devices.
+    fn is_silent(&self) -> bool {
+        self.lives.leaving.load(Ordering::Acquire) != 0
     }
 
     /// A core does not answer its doorbell: without a stage 2 its next instruction is an abort to EL2, which nothing masks
@@ -279,7 +340,7 @@ impl Partition {
             }
             (why, _) => info!("partition '{name}' stopped: {}", words(why)),
         }
-        if super::all().iter().all(|partition| partition.state() == State::Stopped) {
+        if super::all_stopped() {
             console::all_stopped();
         }
     }
@@ -293,6 +354,7 @@ const fn words(why: Why) -> &'static str {
         Why::Key => "by key",
         Why::Damaged => "its image is damaged",
         Why::Limit => "restart_limit",
+        Why::Unserved => "a device of it is missing",
     }
 }
 

@@ -11,7 +11,7 @@ const RULES: &[(&str, &[&str])] = &[
     ("hypervisor", &["crates/"]),
     ("platform/", &["hypervisor", "crates/manifest", "crates/addr", "crates/abi"]),
     ("guests/rt", &["crates/addr", "crates/abi"]),
-    ("guests/service", &["guests/rt", "crates/virtio", "crates/addr", "crates/abi"]),
+    ("guests/service", &["crates/virtio", "crates/gpt", "crates/console", "crates/addr", "crates/abi"]),
     ("guests/", &["guests/rt", "crates/addr", "crates/abi"]),
     ("tools/house", &[]),
     ("tools/", &["crates/", "platform/"]),

@@ -1,0 +1,10 @@
+//! One test for each rule, on rings that are written word by word.
+
+mod blk;
+mod chain;
+mod driver;
+mod entropy;
+mod notify;
+mod queue;
+mod ram;
+mod resume;

@@ -1,0 +1,8 @@
+//! The only folder of the service with assembly; nothing here decides anything.
+
+pub mod entry;
+pub mod insn;
+pub mod mmio;
+mod vectors;
+
+pub use vectors::crash;

@@ -1,0 +1,125 @@
+//! The console: all partitions' output to the one UART, and the keyboard to the partition that has it.
+//!
+//! EL2 keeps a ring of output for each partition and one of its own; [`console::Mux`] decides who writes next. Questions
+//! and commands are EL2's: the service only says which key was pressed.
+
+mod input;
+mod output;
+
+use crate::hypercall;
+use crate::kept::Focus;
+use crate::say;
+use crate::timer;
+use crate::uart::Uart;
+use abi::PartitionId;
+use abi::plan::Plan;
+use console::Mode;
+use input::Input;
+use output::Output;
+
+/// The console, and whether the UART is the service's now.
+pub struct Console {
+    uart: Uart,
+    output: Output,
+    input: Input,
+    is_taken: bool,
+    /// UART or EL2 may have something new.
+    has_news: bool,
+    /// When to look again although nothing may be new.
+    deadline: Option<u64>,
+    /// All other partitions have stopped for good: the console is EL2's.
+    is_over: bool,
+}
+
+/// How soon the console is asked for again while EL2 has something to write yet.
+const ASK_AGAIN_MS: u64 = 1;
+
+impl Console {
+    /// Takes the console from EL2. The keyboard goes to the partition that had it in the life before, or to the first.
+    pub fn take(plan: &Plan, focus: Focus) -> Self {
+        let mode = if plan.is_tagged { Mode::Tagged } else { Mode::Interactive };
+        let mut console = Self {
+            uart: Uart::new(plan.uart),
+            output: Output::new(plan, mode),
+            input: Input::new(plan, focus),
+            is_taken: false,
+            has_news: true,
+            deadline: None,
+            is_over: false,
+        };
+        console.output.focus(console.input.focused());
+        console.open();
+        console
+    }
+
+    fn open(&mut self) {
+        match hypercall::console_take(true) {
+            Ok(()) => {
+                self.uart.open();
+                self.is_taken = true;
+                self.notice();
+            }
+            // EL2's output is still on its way to the UART, or it keeps the console for its last words.
+            Err(_) => self.deadline = Some(timer::now() + timer::ticks(ASK_AGAIN_MS)),
+        }
+    }
+
+    /// The UART.
+    pub fn uart(&self) -> Uart {
+        self.uart
+    }
+
+    /// Something may be new: the UART has interrupted, or EL2's console words have changed.
+    pub fn notice(&mut self) {
+        self.has_news = true;
+        self.output.notice();
+    }
+
+    /// Until when the service may sleep.
+    pub fn deadline(&self) -> Option<u64> {
+        self.deadline
+    }
+
+    /// All other partitions have stopped for good, or one is there again.
+    pub fn set_over(&mut self, is_over: bool) {
+        let was_over = core::mem::replace(&mut self.is_over, is_over);
+        if is_over && self.is_taken {
+            self.output.finish(&self.uart);
+            self.uart.close();
+            self.is_taken = false;
+            self.deadline = None;
+            if let Err(status) = hypercall::console_take(false) {
+                say!("error: EL2 does not take the console back: {status:?}");
+            }
+        } else if was_over && !is_over {
+            self.open();
+        }
+    }
+
+    /// Moves what can be moved. Whether it is worth to come back at once.
+    pub fn pump(&mut self, now: u64) -> bool {
+        let is_due = self.deadline.is_some_and(|deadline| now >= deadline);
+        if !self.is_taken && is_due && !self.is_over {
+            self.deadline = None;
+            self.open();
+        }
+        if !self.is_taken || !(self.has_news || is_due) {
+            return false;
+        }
+        self.has_news = false;
+        self.deadline = None;
+        let input_deadline = self.input.pump(&self.uart, &mut self.output, now);
+        let turn = self.output.pump(&self.uart);
+        self.has_news = turn.has_more;
+        self.deadline = match (input_deadline, turn.deadline) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        self.has_news
+    }
+}
+
+/// The partition with this place among the digits.
+fn partition_of(plan_partitions: usize, id: PartitionId) -> Option<PartitionId> {
+    (id.index() < plan_partitions).then_some(id)
+}

@@ -1,0 +1,128 @@
+//! Input: what is typed goes to the partition with the keyboard, what follows Ctrl-T to EL2.
+
+use super::output::Output;
+use super::partition_of;
+use crate::hypercall;
+use crate::kept::Focus;
+use crate::timer;
+use crate::uart::Uart;
+use abi::PartitionId;
+use abi::plan::Plan;
+use abi::service::{Command, Status};
+use console::{Key, Keys};
+
+/// How long a guest may leave its input unread before the keyboard goes on without it.
+const PATIENCE_MS: u64 = 1000;
+/// How often a guest that takes no input is tried again, should EL2's word of its reading be missed.
+const RETRY_MS: u64 = 20;
+
+/// A byte that its partition does not take yet.
+#[derive(Clone, Copy)]
+struct Held {
+    byte: u8,
+    until: u64,
+}
+
+pub(super) struct Input {
+    keys: Keys,
+    focus: Focus,
+    own: PartitionId,
+    partitions: usize,
+    /// The UART is not read meanwhile: its own flow control paces the sender.
+    held: Option<Held>,
+    /// The partition with the keyboard has shown that it does not read: what is typed for it is lost, commands never are.
+    has_given_up: bool,
+    /// What EL2 has asked and the keyboard has not answered.
+    question: Option<(Command, PartitionId)>,
+}
+
+impl Input {
+    pub(super) fn new(plan: &Plan, focus: Focus) -> Self {
+        let partitions = plan.partitions.len();
+        Self { keys: Keys::new(), focus, own: plan.own, partitions, held: None, has_given_up: false, question: None }
+    }
+
+    /// The partition with the keyboard.
+    pub(super) fn focused(&self) -> PartitionId {
+        partition_of(self.partitions, self.focus.get()).unwrap_or(PartitionId::new(0))
+    }
+
+    /// Reads the UART. When to come back although nothing new may have come.
+    pub(super) fn pump(&mut self, uart: &Uart, output: &mut Output, now: u64) -> Option<u64> {
+        if let Some(held) = self.held {
+            if !self.deliver(held.byte) && now < held.until {
+                return Some(now + timer::ticks(RETRY_MS));
+            }
+            self.has_given_up = now >= held.until;
+            self.held = None;
+            uart.enable_receive(true);
+        }
+        while let Some(byte) = uart.receive() {
+            match self.keys.push(byte) {
+                Some(Key::Input(byte)) if !self.deliver(byte) && !self.has_given_up => {
+                    self.held = Some(Held { byte, until: now + timer::ticks(PATIENCE_MS) });
+                    uart.enable_receive(false);
+                    return Some(now + timer::ticks(RETRY_MS));
+                }
+                Some(Key::Input(_)) | None => {}
+                Some(key) => self.obey(key, output),
+            }
+        }
+        None
+    }
+
+    /// Hands a byte to the partition with the keyboard; false: it takes none now.
+    fn deliver(&mut self, byte: u8) -> bool {
+        let focus = self.focused();
+        // The service reads no input of its own.
+        let is_taken = focus == self.own || hypercall::console_type(focus, byte) != Err(Status::WrongState);
+        self.has_given_up &= !is_taken;
+        is_taken
+    }
+
+    fn obey(&mut self, key: Key, output: &mut Output) {
+        match key {
+            Key::Focus(id) => self.set_focus(id, output),
+            Key::Help => tell(Command::Help, 0, 0),
+            Key::Status => tell(Command::Status, 0, 0),
+            Key::Faults => tell(Command::Faults, 0, 0),
+            Key::Restart => self.ask(Command::Restart),
+            Key::Stop => self.ask(Command::Stop),
+            Key::Start => self.ask(Command::Start),
+            Key::Power => self.ask(Command::PressPower),
+            Key::Answer(is_yes) => self.answer(is_yes),
+            Key::Unknown(key) => tell(Command::Unknown, key.into(), 0),
+            Key::Input(_) => {}
+        }
+    }
+
+    /// EL2 says that the keyboard has moved, or that there is no such partition.
+    fn set_focus(&mut self, id: PartitionId, output: &mut Output) {
+        if partition_of(self.partitions, id).is_some() {
+            self.focus.set(id);
+            self.has_given_up = false;
+            output.focus(id);
+        }
+        tell(Command::Focus, id.number().into(), 0);
+    }
+
+    /// EL2 asks the question, in words that no guest can forge, or says why there is nothing to ask.
+    fn ask(&mut self, wanted: Command) {
+        let partition = self.focused();
+        if hypercall::command(Command::Ask, partition.number().into(), wanted as u64).is_ok() {
+            self.question = Some((wanted, partition));
+            self.keys.ask();
+        }
+    }
+
+    fn answer(&mut self, is_yes: bool) {
+        let Some((command, partition)) = self.question.take() else { return };
+        let command = if is_yes { command } else { Command::Cancel };
+        tell(command, partition.number().into(), 0);
+    }
+}
+
+/// What EL2 says about a command comes through its own source, a refusal too.
+fn tell(command: Command, argument: u64, wanted: u64) {
+    let _ = hypercall::command(command, argument, wanted);
+}

@@ -1,0 +1,213 @@
+//! The virtio devices that the guests see: setting them up, and serving their queues in turn.
+//!
+//! Each device has a cap per turn, and the turn begins with another device each time, so that a guest that never stops
+//! asking slows down the others of its disk by its share and no more.
+
+mod link;
+mod offer;
+mod requests;
+
+pub use offer::offer_all;
+
+use crate::disk::{Disk, Ticket};
+use crate::entropy::Entropy;
+use crate::hypercall;
+use crate::memory::Ram;
+use crate::volumes::Volume;
+use crate::{say, timer};
+use abi::VirtioId;
+use abi::service::{DevicePage, MAX_DEVICES, Phase};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt;
+use core::sync::atomic::Ordering;
+use link::Link;
+use virtio::Chain;
+use virtio::blk::{self, Status};
+
+/// Requests that one device may have begun in a turn.
+const CAP: usize = 16;
+/// Shortest time between two lines about one device's broken rings.
+const SILENCE_MS: u64 = 1000;
+/// Status register: DRIVER_OK, DEVICE_NEEDS_RESET.
+const DRIVER_OK: u8 = 4;
+const NEEDS_RESET: u8 = 0x40;
+
+/// What is behind a device.
+enum Backend {
+    /// The generator.
+    Entropy,
+    /// A part of a disk.
+    Disk {
+        volume: Volume,
+        /// As the guest sees it.
+        shown: blk::Disk,
+        serial: [u8; abi::plan::SERIAL],
+        /// The board's disk has a cache.
+        has_flush: bool,
+    },
+}
+
+/// A virtio device.
+struct Device {
+    id: VirtioId,
+    /// Its partition's name, and its slot there.
+    name: (&'static str, u8),
+    ram: Ram,
+    backend: Backend,
+    link: Link,
+    /// The state's word when it was last looked at.
+    seen: u64,
+    /// The state may have changed without its word.
+    is_unsure: bool,
+    /// When its driver's mistake was last said.
+    said_at: Option<u64>,
+}
+
+/// All virtio devices.
+pub struct Devices {
+    page: &'static DevicePage,
+    all: Vec<Device>,
+    /// The chain at hand.
+    chain: Box<Chain>,
+    /// Whose turn it is first.
+    first: usize,
+}
+
+impl Devices {
+    /// What EL2 says about the devices' states is as new as this call.
+    pub fn look(&mut self) {
+        for device in &mut self.all {
+            let word =
+                self.page.devices.get(device.id.index()).map_or(0, |events| events.state.load(Ordering::Acquire));
+            if word != device.seen || device.is_unsure {
+                device.seen = word;
+                device.is_unsure = false;
+                device.refresh();
+            }
+            device.quiet();
+        }
+    }
+
+    /// Whether [`Devices::look`] would find something.
+    pub fn has_news(&self) -> bool {
+        let word_of =
+            |id: VirtioId| self.page.devices.get(id.index()).map_or(0, |events| events.state.load(Ordering::Acquire));
+        self.all.iter().any(|device| device.is_unsure || word_of(device.id) != device.seen)
+    }
+
+    /// Gives back what the disks have completed. Whether there was anything.
+    pub fn complete(&mut self, disks: &mut [Disk]) -> bool {
+        let mut has_worked = false;
+        for disk in disks {
+            while let Some((ticket, status)) = disk.reap() {
+                crate::hooks::completed();
+                has_worked = true;
+                self.complete_one(disk, ticket, status);
+            }
+        }
+        has_worked
+    }
+
+    fn complete_one(&mut self, disk: &mut Disk, ticket: Ticket, status: Status) {
+        let Ticket::Guest(guest) = ticket else { return };
+        let Some(device) = self.all.get_mut(guest.device) else { return };
+        if let Err(broken) = device.complete(disk, guest, status) {
+            device.break_down(&broken);
+        }
+    }
+
+    /// Takes requests, a few of each device. Whether there were any.
+    pub fn serve(&mut self, disks: &mut [Disk], entropy: &mut Option<Entropy>) -> bool {
+        let count = self.all.len();
+        let first = self.first;
+        self.first = if first + 1 < count { first + 1 } else { 0 };
+        for disk in &mut *disks {
+            // Who waited and was reset waits no more.
+            let is_there = |(number, _): &(usize, usize)| self.all.get(*number).is_some_and(|it| it.link.is_parked());
+            disk.set_waiting(disk.waiting().filter(is_there));
+        }
+        let mut has_worked = false;
+        for number in (first..count).chain(0..first) {
+            let Some(device) = self.all.get_mut(number) else { continue };
+            match device.serve(number, disks, entropy, &mut self.chain) {
+                Ok(worked) => has_worked |= worked,
+                Err(broken) => device.break_down(&broken),
+            }
+        }
+        has_worked
+    }
+
+    /// Interrupts the guests that want to hear of what was given back since the last call.
+    pub fn interrupt(&mut self) {
+        for device in &mut self.all {
+            match device.link.wants_interrupt(&device.ram) {
+                // Stale: a reset came first, and the state's word says so.
+                Ok(true) => drop(hypercall::device_raise(device.id, device.link.epoch)),
+                Ok(false) => {}
+                Err(broken) => device.break_down(&broken),
+            }
+        }
+    }
+
+    /// Asks all drivers to kick from now on. Whether one has offered something meanwhile.
+    pub fn request_kicks(&mut self) -> bool {
+        let mut has_work = false;
+        for device in &mut self.all {
+            match device.link.request_kicks(&device.ram) {
+                Ok(is_there) => has_work |= is_there,
+                Err(broken) => device.break_down(&broken),
+            }
+        }
+        has_work
+    }
+}
+
+impl Device {
+    /// Reads the device's state and follows it.
+    fn refresh(&mut self) {
+        let Ok(state) = hypercall::device_state(self.id) else { return };
+        match state.phase {
+            Phase::Active if state.status & DRIVER_OK != 0 => {
+                if self.link.is_running(state.epoch) {
+                    return;
+                }
+                if state.status & NEEDS_RESET != 0 {
+                    // A life before this one has said so already.
+                    self.link.set_broken(state.epoch);
+                    return;
+                }
+                match self.link.start(self.id, &state, &self.ram) {
+                    Ok(is_current) => self.is_unsure = !is_current,
+                    Err(why) => self.break_down(&why),
+                }
+            }
+            Phase::Active | Phase::Idle => {}
+            Phase::Quieting => self.link.stop(state.epoch),
+        }
+    }
+
+    /// Answers a reset once nothing of the device is outstanding.
+    fn quiet(&mut self) {
+        if let Some(epoch) = self.link.has_become_quiet() {
+            // Refused: something happened meanwhile, look again.
+            self.is_unsure = hypercall::device_quiet(self.id, epoch).is_err();
+        }
+    }
+
+    /// The driver broke a ring: the device is of no use until it is reset.
+    fn break_down(&mut self, why: &dyn fmt::Display) {
+        let epoch = self.link.epoch;
+        self.link.set_broken(epoch);
+        // Stale: it has been reset already, and the state's word says so.
+        let _ = hypercall::device_break(self.id, epoch);
+        let now = timer::now();
+        if self.said_at.is_none_or(|said_at| now > said_at + timer::ticks(SILENCE_MS)) {
+            self.said_at = Some(now);
+            let (partition, slot) = self.name;
+            say!("warn: '{partition}' broke its virtio device {slot}, which waits for a reset: {why}");
+        }
+    }
+}
+
+const _: () = assert!(MAX_DEVICES <= u8::MAX as usize);

@@ -1,0 +1,147 @@
+//! Which of the plan's devices there are: each is offered to its guest, or named as missing (S04).
+
+use super::{Backend, Device, Devices, Link};
+use crate::disk::Disk;
+use crate::hypercall;
+use crate::kept::Kept;
+use crate::memory::Ram;
+use crate::say;
+use crate::volumes::{Explained, Finder, Missing, Volume};
+use abi::VirtioId;
+use abi::plan::{self, Kind, Origin, Plan, SERIAL};
+use abi::service::DevicePage;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt;
+use virtio::{Chain, blk, entropy};
+
+/// A device's origin, as the system file writes it.
+struct Named<'n>(&'n Origin);
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Origin::Gpt(label) => write!(f, "gpt:{label}"),
+            Origin::Disk(serial) => write!(f, "disk:{serial}"),
+        }
+    }
+}
+
+/// Looks for what is behind each device of the plan, and offers those that there are.
+///
+/// # Safety
+/// `page` is mapped for good; so is the RAM of the plan's partitions.
+pub unsafe fn offer_all(
+    plan: &'static Plan,
+    page: &'static DevicePage,
+    kept: &Kept,
+    disks: &mut [Disk],
+    has_entropy: bool,
+) -> Devices {
+    let mut finder = Finder::new();
+    let mut devices = Devices { page, all: Vec::new(), chain: Box::new(Chain::new()), first: 0 };
+    for (number, planned) in (0..).zip(&plan.devices) {
+        let id = VirtioId::new(number);
+        let (Some(partition), Some(record)) = (plan.partitions.get(planned.partition.index()), kept.record(id)) else {
+            continue;
+        };
+        let backend = match &planned.kind {
+            Kind::Entropy => entropy_backend(has_entropy, &partition.name),
+            Kind::Disk(wanted) => disk_backend(&mut finder, disks, wanted, &devices, &partition.name),
+        };
+        let Some(backend) = backend else {
+            if planned.is_optional {
+                say!("'{}' starts without its virtio device {}", partition.name, planned.slot);
+            }
+            let _ = hypercall::device_absent(id);
+            continue;
+        };
+        // SAFETY: the caller's promise.
+        let ram = unsafe { Ram::new(partition) };
+        let device = Device {
+            id,
+            name: (&partition.name, planned.slot),
+            ram,
+            backend,
+            link: Link::new(record),
+            seen: 0,
+            is_unsure: true,
+            said_at: None,
+        };
+        match device.offer() {
+            Ok(()) => devices.all.push(device),
+            Err(status) => {
+                say!("error: EL2 refuses virtio device {} of '{}': {status:?}", planned.slot, partition.name)
+            }
+        }
+    }
+    devices
+}
+
+impl Device {
+    fn offer(&self) -> Result<(), abi::service::Status> {
+        match &self.backend {
+            Backend::Entropy => hypercall::device_offer(self.id, entropy::FEATURES),
+            Backend::Disk { shown, .. } => {
+                hypercall::device_config(self.id, &shown.config())?;
+                hypercall::device_offer(self.id, shown.features())
+            }
+        }
+    }
+}
+
+fn entropy_backend(has_entropy: bool, partition: &str) -> Option<Backend> {
+    if !has_entropy {
+        say!(
+            "error: '{partition}': rng: the board has no entropy device that can be used (QEMU: -device \
+             virtio-rng-device); or set rng = false"
+        );
+    }
+    has_entropy.then_some(Backend::Entropy)
+}
+
+fn disk_backend(
+    finder: &mut Finder,
+    disks: &mut [Disk],
+    wanted: &plan::Disk,
+    devices: &Devices,
+    partition: &str,
+) -> Option<Backend> {
+    let found = finder.find(disks, wanted).and_then(|volume| devices.exclusive(volume, wanted.is_read_only));
+    let volume = match found {
+        Ok(volume) => volume,
+        Err(why) => {
+            let explained = Explained { why: &why, disks };
+            say!("error: '{partition}': disk {}: {explained}", Named(&wanted.from));
+            return None;
+        }
+    };
+    let facts = disks.get(volume.disk)?.facts();
+    let mode = if wanted.is_read_only { blk::Mode::ReadOnly } else { blk::Mode::ReadWrite };
+    let shown = blk::Disk {
+        capacity: volume.extent.sectors,
+        block_size: facts.block_size,
+        size_max: facts.size_max,
+        mode,
+        discard: facts.discard,
+        write_zeroes: facts.write_zeroes,
+    };
+    let mut serial = [0; SERIAL];
+    serial.iter_mut().zip(wanted.serial.bytes()).for_each(|(place, byte)| *place = byte);
+    Some(Backend::Disk { volume, shown, serial, has_flush: facts.has_flush })
+}
+
+impl Devices {
+    /// The volume, if no other device has any of its sectors, or none of those that do may write.
+    fn exclusive(&self, volume: Volume, is_read_only: bool) -> Result<Volume, Missing> {
+        for device in &self.all {
+            let Backend::Disk { volume: other, shown, .. } = &device.backend else { continue };
+            let may_write = !is_read_only || shown.mode == blk::Mode::ReadWrite;
+            if may_write && other.disk == volume.disk && other.extent.overlaps(&volume.extent) {
+                let (partition, slot) = device.name;
+                return Err(Missing::Shared(partition, slot));
+            }
+        }
+        Ok(volume)
+    }
+}

@@ -1,0 +1,170 @@
+//! Requests on their way: from a guest's ring to the generator or a disk, and back.
+
+use super::{Backend, CAP, Device};
+use crate::disk::{Disk, Full, Guest, Piece, Ticket, Work};
+use crate::entropy::Entropy;
+use crate::hooks;
+use virtio::blk::{Kind, MAX_RANGES, Range, Ranges, Request, Status};
+use virtio::{Broken, Chain, Data, Head, entropy};
+
+/// What becomes of a request.
+enum Step<'c> {
+    /// It is answered now; so many bytes of data were written.
+    Answer(Status, u32),
+    /// A disk is to do this with this data.
+    Disk(Work<'c>, Option<Data<'c>>, u32),
+}
+
+impl Device {
+    /// Takes up to [`CAP`] requests. Whether there were any.
+    pub(super) fn serve(
+        &mut self,
+        number: usize,
+        disks: &mut [Disk],
+        generator: &mut Option<Entropy>,
+        chain: &mut Chain,
+    ) -> Result<bool, Broken> {
+        if self.link.is_parked() && !self.has_turn(number, disks) {
+            return Ok(false);
+        }
+        let mut has_worked = false;
+        for _ in 0..CAP {
+            let Some(head) = self.link.next(&self.ram, chain)? else { break };
+            match (&self.backend, generator.as_mut()) {
+                (Backend::Entropy, Some(generator)) => {
+                    let written = entropy::fill(&self.ram, chain, |bytes| generator.fill(bytes))?;
+                    self.give_back(head, written)?;
+                }
+                // It is offered only where there is a generator, which stays.
+                (Backend::Entropy, None) => self.link.park(head),
+                (Backend::Disk { .. }, _) => self.begin(number, disks, chain, head)?,
+            }
+            if self.link.is_parked() {
+                break;
+            }
+            has_worked = true;
+        }
+        Ok(has_worked)
+    }
+
+    /// Whether a chain that found no room may try again.
+    fn has_turn(&self, number: usize, disks: &[Disk]) -> bool {
+        let Backend::Disk { volume, .. } = &self.backend else { return true };
+        let Some(disk) = disks.get(volume.disk) else { return true };
+        disk.waiting().is_none_or(|(first, pieces)| first == number && disk.has_room(pieces))
+    }
+
+    fn begin(&mut self, number: usize, disks: &mut [Disk], chain: &Chain, head: Head) -> Result<(), Broken> {
+        let Backend::Disk { volume, shown, serial, has_flush } = &self.backend else { return Ok(()) };
+        let Some(disk) = disks.get_mut(volume.disk) else { return Ok(()) };
+        let request = Request::parse(&self.ram, chain, shown)?;
+        let mut ranges = [Range::default(); MAX_RANGES];
+        let first = volume.extent.sector;
+        let step = match request.kind {
+            Kind::In { sector, data } => Step::Disk(Work::Read(first + sector), Some(data), data.bytes()),
+            Kind::Out { sector, data } => Step::Disk(Work::Write(first + sector), Some(data), 0),
+            Kind::Flush if *has_flush => Step::Disk(Work::Flush, None, 0),
+            // Without a cache every completed write is on the medium.
+            Kind::Flush => Step::Answer(Status::Ok, 0),
+            Kind::GetId { data } => Step::Answer(Status::Ok, data.write(&self.ram, serial)?),
+            Kind::Discard(asked) => match self.rebased(asked, first, &mut ranges) {
+                Ok([]) => Step::Answer(Status::Ok, 0),
+                Ok(ranges) => Step::Disk(Work::Discard(ranges), None, 0),
+                Err(status) => Step::Answer(status, 0),
+            },
+            Kind::WriteZeroes(asked) => match self.rebased(asked, first, &mut ranges) {
+                Ok([]) => Step::Answer(Status::Ok, 0),
+                Ok(ranges) => Step::Disk(Work::Fill(ranges), None, 0),
+                Err(status) => Step::Answer(status, 0),
+            },
+            Kind::Refused(status) => Step::Answer(status, 0),
+        };
+        let (work, data, written) = match step {
+            Step::Answer(status, written) => {
+                let written = request.reply.finish(&self.ram, status, written)?;
+                return self.give_back(head, written);
+            }
+            Step::Disk(work, data, written) => (work, data, written),
+        };
+        let pieces = data.map_or(1, |data| data.pieces().count());
+        if disk.waiting().is_some_and(|(first, _)| first != number) || !disk.has_room(pieces) {
+            if disk.waiting().is_none_or(|(first, _)| first == number) {
+                disk.set_waiting(Some((number, pieces)));
+            }
+            self.link.park(head);
+            return Ok(());
+        }
+        disk.set_waiting(None);
+        let changes = matches!(work, Work::Write(_) | Work::Discard(_) | Work::Fill(_));
+        let is_last = !(changes && *has_flush && virtio::blk::is_write_through(self.link.accepted));
+        let guest = Guest { device: number, head, reply: request.reply, written, is_last };
+        let ram = &self.ram;
+        let pieces = data.into_iter().flat_map(|data| data.pieces()).map_while(|segment| {
+            // `Chain` has found each segment in this RAM, which never changes.
+            let at = ram.locate(segment.at, segment.bytes.into()).ok()?;
+            Some(Piece { at, bytes: segment.bytes })
+        });
+        // SAFETY: the pieces are the guest's RAM, which it keeps until the device is quiet: that waits for this request.
+        match unsafe { disk.submit(work, pieces, Ticket::Guest(guest)) } {
+            Ok(()) => {
+                self.link.begin();
+                hooks::submitted(disk.outstanding());
+            }
+            Err(Full(Ticket::Guest(guest))) => self.link.park(guest.head),
+            Err(Full(Ticket::Own)) => {}
+        }
+        Ok(())
+    }
+
+    /// The ranges of a request, copied, checked, and as the disk counts sectors.
+    fn rebased<'r>(
+        &self,
+        asked: Ranges<'_>,
+        first: u64,
+        into: &'r mut [Range; MAX_RANGES],
+    ) -> Result<&'r [Range], Status> {
+        let count = asked.read(&self.ram, into)?;
+        let ranges = into.get_mut(..count).unwrap_or_default();
+        for range in &mut *ranges {
+            range.sector += first;
+        }
+        Ok(ranges)
+    }
+
+    /// A disk has completed a request of this device.
+    pub(super) fn complete(&mut self, disk: &mut Disk, guest: Guest, status: Status) -> Result<(), Broken> {
+        self.link.end();
+        if self.link.queue().is_none() {
+            // The device was reset, or its driver broke it: nobody waits for this any more.
+            return Ok(());
+        }
+        if guest.is_last || status != Status::Ok {
+            return self.answer(guest, status);
+        }
+        let ticket = Ticket::Guest(Guest { is_last: true, ..guest });
+        // SAFETY: no pieces.
+        match unsafe { disk.submit(Work::Flush, core::iter::empty(), ticket) } {
+            Ok(()) => {
+                self.link.begin();
+                Ok(())
+            }
+            // The request that has just completed has left more room than a flush takes; should that ever be wrong, the
+            // guest hears that its write may not be on the medium.
+            Err(Full(Ticket::Guest(guest))) => self.answer(guest, Status::IoError),
+            Err(Full(Ticket::Own)) => Ok(()),
+        }
+    }
+
+    fn answer(&mut self, guest: Guest, status: Status) -> Result<(), Broken> {
+        let written = if status == Status::Ok { guest.written } else { 0 };
+        let written = guest.reply.finish(&self.ram, status, written)?;
+        self.give_back(guest.head, written)
+    }
+
+    fn give_back(&mut self, head: Head, written: u32) -> Result<(), Broken> {
+        match self.link.queue() {
+            Some(queue) => queue.push(&self.ram, head, written),
+            None => Ok(()),
+        }
+    }
+}

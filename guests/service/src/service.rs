@@ -1,0 +1,164 @@
+//! The service at work: what is set up in which order, and the loop.
+
+use crate::arch::insn;
+use crate::console::Console;
+use crate::devices::{self, Devices};
+use crate::disk::{self, Disk};
+use crate::entropy::Entropy;
+use crate::events::Events;
+use crate::gic::Gic;
+use crate::hypercall::Hello;
+use crate::kept::Kept;
+use crate::watchdog::Watchdog;
+use crate::{clock, dma, heap, hooks, say, timer, transports};
+use abi::plan::{DOORBELL_INTID, Kind, Plan};
+use abi::{IntId, machine};
+use alloc::vec::Vec;
+
+/// Turns without work before the service sleeps although a disk has requests: an interrupt costs more than they do.
+const TURNS_FOR_DISKS: u32 = 200;
+/// Turns without work before it sleeps after a guest was given something back: often it asks for more at once.
+const TURNS_FOR_GUESTS: u32 = 100;
+/// While it polls, it looks at EL2's words in each turn with a multiple of this number.
+const LOOK_EVERY: u32 = 8;
+
+/// Everything that the loop turns over.
+struct Service {
+    gic: Gic,
+    events: Events,
+    console: Console,
+    watchdog: Watchdog,
+    disks: Vec<Disk>,
+    entropy: Option<Entropy>,
+    devices: Devices,
+    /// Turns since there was work for a disk or a guest.
+    idle_turns: u32,
+    /// Of these, so many are worth it.
+    patience: u32,
+}
+
+/// Sets everything up and serves for ever.
+pub fn run(plan: &'static Plan, hello: &Hello) -> ! {
+    hooks::arm(hello.restarts);
+    let watchdog = Watchdog::start(plan.watchdog_ms);
+    // SAFETY: the plan gives this region to the service alone, map.rs maps it, and this is the only call.
+    let kept = unsafe { Kept::open(&plan.kept, hello.restarts == 0) };
+    let kept = kept.unwrap_or_else(|| panic!("the kept memory {} is too small", plan.kept));
+    transports::reset_all(plan.transports);
+    // SAFETY: behind the survivor pages; no device touches memory any more.
+    unsafe { dma::open(kept.arena()) };
+    let gic = Gic::start();
+    gic.enable_edge(DOORBELL_INTID);
+    gic.enable(machine::VIRTUAL_TIMER);
+    // SAFETY: EL2 named the pages, and map.rs maps them.
+    let events = unsafe { Events::new(hello) };
+    // SAFETY: as above.
+    let page = unsafe { Events::devices(hello) };
+    clock::set(plan.rtc);
+    let console = Console::take(plan, kept.focus());
+    gic.enable(console.uart().intid());
+
+    let wants_entropy = plan.devices.iter().any(|device| device.kind == Kind::Entropy);
+    let entropy = if wants_entropy { Entropy::start(plan.transports) } else { None };
+    let mut disks = disk::open_all(plan.transports);
+    // SAFETY: map.rs maps the page, and the RAM of the plan's partitions.
+    let devices = unsafe { devices::offer_all(plan, page, &kept, &mut disks, entropy.is_some()) };
+    for disk in &disks {
+        gic.enable(disk.place().intid);
+    }
+    let (used, total) = heap::usage();
+    say!("life {}: {}K of {}K in use", hello.restarts + 1, used >> 10, total >> 10);
+    Service { gic, events, console, watchdog, disks, entropy, devices, idle_turns: 0, patience: 0 }.serve()
+}
+
+impl Service {
+    fn serve(&mut self) -> ! {
+        loop {
+            let has_news = self.idle_turns.is_multiple_of(LOOK_EVERY) && self.look();
+            let has_worked = self.work();
+            let now = timer::now();
+            self.watchdog.feed(now);
+            let has_shown = self.console.pump(now);
+            if has_worked {
+                self.idle_turns = 0;
+            } else {
+                self.idle_turns += 1;
+            }
+            if !has_news && !has_worked && !has_shown && self.idle_turns > self.patience {
+                self.sleep();
+            }
+        }
+    }
+
+    /// Looks at what EL2 says. Whether anything is new.
+    fn look(&mut self) -> bool {
+        let news = self.events.look();
+        if news.console {
+            self.console.notice();
+        }
+        if news.any {
+            self.console.set_over(self.events.is_over());
+        }
+        news.any
+    }
+
+    /// Serves the guests. Whether there was anything to do.
+    fn work(&mut self) -> bool {
+        self.devices.look();
+        let has_completed = self.devices.complete(&mut self.disks);
+        let has_begun = self.devices.serve(&mut self.disks, &mut self.entropy);
+        self.disks.iter_mut().for_each(Disk::notify);
+        self.devices.interrupt();
+        if let Some(entropy) = &mut self.entropy {
+            entropy.turn();
+        }
+        if has_completed || has_begun {
+            let is_busy = self.disks.iter().any(|disk| disk.outstanding() > 0);
+            self.patience = if is_busy { TURNS_FOR_DISKS } else { TURNS_FOR_GUESTS };
+        }
+        has_completed || has_begun
+    }
+
+    /// Waits for an interrupt, unless something happened meanwhile.
+    fn sleep(&mut self) {
+        let has_work = self.devices.request_kicks();
+        let busy = |disk: &&mut Disk| disk.outstanding() > 0;
+        self.disks.iter_mut().filter(busy).for_each(|disk| disk.enable_interrupt(true));
+        self.events.announce_sleep();
+        let has_completed = self.disks.iter().any(Disk::has_completed);
+        if !has_work && !has_completed && !self.events.has_news() && !self.devices.has_news() {
+            timer::wake_at(earliest(self.watchdog.deadline(), self.console.deadline()));
+            insn::wfi();
+            // Without I/O it sleeps again at once.
+            self.patience = 0;
+        }
+        self.events.announce_awake();
+        while self.take_interrupt() {}
+        self.disks.iter_mut().for_each(|disk| disk.enable_interrupt(false));
+        self.idle_turns = 0;
+    }
+
+    fn take_interrupt(&mut self) -> bool {
+        let Self { gic, console, disks, .. } = self;
+        gic.take(|intid| quiet(intid, console, disks))
+    }
+}
+
+/// Takes away what asserts an interrupt. What it stands for is found by the next turn.
+fn quiet(intid: IntId, console: &mut Console, disks: &mut [Disk]) {
+    if intid == machine::VIRTUAL_TIMER {
+        timer::wake_at(None);
+    } else if intid == console.uart().intid() {
+        console.uart().acknowledge();
+        console.notice();
+    } else if let Some(disk) = disks.iter_mut().find(|disk| disk.place().intid == intid) {
+        disk.acknowledge();
+    }
+}
+
+fn earliest(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}

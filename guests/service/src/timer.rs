@@ -1,0 +1,36 @@
+//! Time: the virtual counter, and one deadline by the virtual timer, which wakes the service from WFI.
+
+use crate::arch::insn::isb;
+use aarch64_cpu::registers::{CNTFRQ_EL0, CNTV_CTL_EL0, CNTV_CVAL_EL0, CNTVCT_EL0, Readable as _, Writeable as _};
+
+/// CNTV_CTL: ENABLE and not IMASK.
+const ENABLE: u64 = 1;
+
+/// The counter, not read before earlier instructions (ISB).
+#[inline(always)]
+pub fn now() -> u64 {
+    isb();
+    CNTVCT_EL0.get()
+}
+
+/// Ticks in this many milliseconds.
+pub fn ticks(milliseconds: u64) -> u64 {
+    CNTFRQ_EL0.get().saturating_mul(milliseconds) / 1000
+}
+
+/// Milliseconds since the counter was 0.
+pub fn now_ms() -> u64 {
+    now() / (CNTFRQ_EL0.get() / 1000).max(1)
+}
+
+/// The timer's interrupt comes at this tick, at once if it has passed; `None`: never.
+pub fn wake_at(deadline: Option<u64>) {
+    match deadline {
+        Some(deadline) => {
+            CNTV_CVAL_EL0.set(deadline);
+            CNTV_CTL_EL0.set(ENABLE);
+        }
+        None => CNTV_CTL_EL0.set(0),
+    }
+    isb();
+}

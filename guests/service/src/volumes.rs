@@ -1,0 +1,145 @@
+//! Where a virtio disk's sectors are: which of the board's disks, and which part of it.
+
+use crate::disk::{Disk, Reader};
+use abi::plan::{self, Origin};
+use addr::ByteSize;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt;
+use core::ptr::NonNull;
+use gpt::{Extent, NoTable, SECTOR, Unusable};
+
+/// A part of one of the board's disks, or all of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Volume {
+    /// The disk's place among the board's.
+    pub disk: usize,
+    /// Its sectors.
+    pub extent: Extent,
+}
+
+/// Why a partition cannot have the disk that its system file names.
+#[derive(Clone, Debug)]
+pub enum Missing {
+    /// No disk has this serial number.
+    NoDisk,
+    /// More than one has it.
+    TwoDisks,
+    /// No GPT partition has this label.
+    NoLabel,
+    /// Partitions on more than one disk have it.
+    TwoLabels,
+    /// The table or the partition on this disk is of no use.
+    Unusable(usize, Unusable),
+    /// It has fewer bytes than the partition can do with.
+    TooSmall(ByteSize, ByteSize),
+    /// It cannot be written.
+    ReadOnly,
+    /// This partition's device in this slot has some of its sectors, and one of the two may write.
+    Shared(&'static str, u8),
+    /// The kept memory is too small to read a partition table.
+    Memory,
+}
+
+/// A missing disk's reason, with what to do.
+pub struct Explained<'e> {
+    /// Why.
+    pub why: &'e Missing,
+    /// The board's disks.
+    pub disks: &'e [Disk],
+}
+
+impl fmt::Display for Explained<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.why {
+            Missing::NoDisk => {
+                f.write_str("no disk of the board has this serial number")?;
+                self.present(f)
+            }
+            Missing::TwoDisks => f.write_str("two disks of the board have this serial number: give one another"),
+            Missing::NoLabel => {
+                f.write_str("no GPT partition of the board's disks has this label")?;
+                self.present(f)
+            }
+            Missing::TwoLabels => f.write_str("two GPT partitions have this label: rename one (sgdisk -c)"),
+            Missing::Unusable(disk, Unusable::NoTable(why)) => {
+                let serial = self.disks.get(*disk).map_or("", |disk| &disk.facts().serial);
+                write!(f, "disk '{serial}': {why} (sgdisk --verify)")
+            }
+            Missing::Unusable(disk, why) => {
+                let serial = self.disks.get(*disk).map_or("", |disk| &disk.facts().serial);
+                write!(f, "disk '{serial}': {why}")
+            }
+            Missing::TooSmall(has, wants) => write!(f, "it has {has}, at_least wants {wants}"),
+            Missing::ReadOnly => f.write_str("the board's disk is read-only: write mode = \"ro\""),
+            Missing::Shared(partition, slot) => write!(
+                f,
+                "virtio device {slot} of '{partition}' shares sectors with it, and one of the two is mode = \"rw\""
+            ),
+            Missing::Memory => f.write_str("the service's kept memory is too small (raise [service] memory)"),
+        }
+    }
+}
+
+impl Explained<'_> {
+    fn present(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = " (there are: ";
+        if self.disks.is_empty() {
+            return f.write_str(" (there is no disk)");
+        }
+        for disk in self.disks {
+            write!(f, "{separator}{}", disk.facts().serial)?;
+            separator = ", ";
+        }
+        f.write_str(")")
+    }
+}
+
+/// Finds disks and partitions, while the service starts.
+pub struct Finder {
+    buffer: Option<NonNull<u8>>,
+    table: Vec<u8>,
+}
+
+impl Finder {
+    /// Nothing found yet.
+    pub fn new() -> Self {
+        Self { buffer: Reader::buffer(), table: vec![0; gpt::BUFFER] }
+    }
+
+    /// What the system file names, if it is there and large enough.
+    pub fn find(&mut self, disks: &mut [Disk], wanted: &plan::Disk) -> Result<Volume, Missing> {
+        let volume = match &wanted.from {
+            Origin::Disk(serial) => whole(disks, serial)?,
+            Origin::Gpt(label) => self.labelled(disks, label)?,
+        };
+        let bytes = volume.extent.sectors.saturating_mul(SECTOR);
+        if bytes < wanted.at_least {
+            return Err(Missing::TooSmall(ByteSize(bytes), ByteSize(wanted.at_least)));
+        }
+        let is_read_only = disks.get(volume.disk).is_some_and(|disk| disk.facts().is_read_only);
+        if is_read_only && !wanted.is_read_only { Err(Missing::ReadOnly) } else { Ok(volume) }
+    }
+
+    fn labelled(&mut self, disks: &mut [Disk], label: &str) -> Result<Volume, Missing> {
+        let buffer = self.buffer.ok_or(Missing::Memory)?;
+        let (mut found, mut wrong) = (None, None);
+        for (number, disk) in disks.iter_mut().enumerate().filter(|(_, disk)| !disk.is_lost()) {
+            match gpt::find(Reader::new(disk, buffer), label, &mut self.table) {
+                Ok(_) if found.is_some() => return Err(Missing::TwoLabels),
+                Ok(extent) => found = Some(Volume { disk: number, extent }),
+                // A disk without a table, or with other labels, is none of this device's business.
+                Err(Unusable::NoLabel | Unusable::NoTable(NoTable::Signature)) => {}
+                Err(why) => wrong = Some(Missing::Unusable(number, why)),
+            }
+        }
+        found.ok_or(wrong.unwrap_or(Missing::NoLabel))
+    }
+}
+
+fn whole(disks: &[Disk], serial: &str) -> Result<Volume, Missing> {
+    let mut with_serial = disks.iter().enumerate().filter(|(_, disk)| disk.facts().serial == serial && !disk.is_lost());
+    let (number, disk) = with_serial.next().ok_or(Missing::NoDisk)?;
+    let extent = Extent { sector: 0, sectors: disk.facts().capacity };
+    if with_serial.next().is_some() { Err(Missing::TwoDisks) } else { Ok(Volume { disk: number, extent }) }
+}

@@ -1,0 +1,111 @@
+//! The console in the service partition's hands: EL2 keeps the rings, the questions and what the keys do; the service
+//! has the UART, joins the output and reads the keyboard.
+//!
+//! Its life's end gives all of it back, so that EL2 always has a console of its own: before the service has started,
+//! while it restarts, and after it has stopped for good. A panic of EL2's writes to the UART whoever has it.
+
+use super::{ALL_STOPPED, CONSOLE_CORE, IS_PAUSED, OUTPUTS, STATE, commands, ring_console};
+use crate::core_local::Core;
+use crate::gic;
+use crate::partition::{Partition, State as Life};
+use crate::uart;
+use abi::IntId;
+use abi::service::{CONSOLE_EL2, Status};
+use console::{Ring, Source};
+use core::sync::atomic::{AtomicBool, Ordering};
+
+static IS_TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// Whether the service partition has the console.
+pub fn is_taken() -> bool {
+    IS_TAKEN.load(Ordering::Relaxed)
+}
+
+/// The service takes the console, on its core.
+///
+/// # Errors
+/// The UART has not taken all that EL2 has for it: the service asks again.
+pub fn take(core: &'static Core) -> Result<(), Status> {
+    let state = STATE.lock();
+    let is_console_core = CONSOLE_CORE.get().is_some_and(|own| core::ptr::eq(*own, core));
+    if !state.transmit.is_empty() || !is_console_core || ALL_STOPPED.load(Ordering::Acquire) {
+        return Err(Status::WrongState);
+    }
+    if !IS_TAKEN.swap(true, Ordering::AcqRel) {
+        IS_PAUSED.store(false, Ordering::Relaxed);
+        uart::stop_interrupts();
+        gic::set_enabled(core, IntId::new(uart::intid()), false);
+    }
+    drop(state);
+    ring_console();
+    Ok(())
+}
+
+/// EL2 has the console again, on the service's core.
+pub fn give_back(core: &'static Core) -> Result<(), Status> {
+    if IS_TAKEN.swap(false, Ordering::AcqRel) {
+        IS_PAUSED.store(false, Ordering::Relaxed);
+        uart::restart();
+        let intid = IntId::new(uart::intid());
+        gic::forget(core, intid);
+        gic::own_spi(core, intid);
+    }
+    ring_console();
+    Ok(())
+}
+
+fn ring(number: u64) -> Result<&'static Ring<{ super::OUTPUT }>, Status> {
+    let source = match number {
+        CONSOLE_EL2 => Some(Source::EL2),
+        n => u8::try_from(n).ok().and_then(|n| Source::partition(abi::PartitionId::new(n))),
+    };
+    source.and_then(|source| OUTPUTS.get(source.index())).ok_or(Status::Invalid)
+}
+
+/// Takes output of a source: how many bytes, and how many lines were dropped behind them.
+///
+/// # Errors
+/// No such source, or EL2 has the console.
+pub fn read_source(number: u64, text: &mut [u8]) -> Result<(usize, u32), Status> {
+    let ring = ring(number)?;
+    if !is_taken() {
+        return Err(Status::WrongState);
+    }
+    Ok((ring.read(text), ring.take_dropped()))
+}
+
+/// A typed byte for a partition.
+///
+/// # Errors
+/// It does not run, or takes none now; then the console is told when it does.
+pub fn type_for(core: &'static Core, partition: &'static Partition, byte: u8) -> Result<(), Status> {
+    if !is_taken() || partition.state() != Life::Running {
+        return Err(Status::Invalid);
+    }
+    if partition.terminal.is_full() {
+        IS_PAUSED.store(true, Ordering::Relaxed);
+        return Err(Status::WrongState);
+    }
+    IS_PAUSED.store(false, Ordering::Relaxed);
+    partition.terminal.type_byte(core, partition, byte);
+    Ok(())
+}
+
+/// Does what a key asked for, on the service's core.
+///
+/// # Errors
+/// No such command, no such partition, or EL2 has the console.
+pub fn command(command: u64, argument: u64, wanted: u64) -> Result<(), Status> {
+    if !is_taken() {
+        return Err(Status::WrongState);
+    }
+    commands::from_service(&mut STATE.lock(), command, argument, wanted)
+}
+
+/// The service's own output.
+pub fn service_says(partition: &'static Partition, text: &[u8]) {
+    if let Some(output) = Source::partition(partition.id).and_then(|source| OUTPUTS.get(source.index())) {
+        output.write(text);
+        ring_console();
+    }
+}
