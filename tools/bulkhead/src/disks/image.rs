@@ -42,7 +42,7 @@ impl<'a> Image<'a> {
             return Err(at("is no file".to_owned(), "name a file of raw sectors"));
         }
         let bytes = metadata.len();
-        if bytes == 0 || bytes % SECTOR != 0 {
+        if bytes == 0 || !bytes.is_multiple_of(SECTOR) {
             let title = format!("disk image '{name}' has {bytes} bytes, which is no whole number of sectors");
             let help = format!("give it a multiple of {SECTOR}: `truncate -s %{SECTOR} IMAGE`");
             return Err(Diagnostic::new(image.span.clone(), title, help));
