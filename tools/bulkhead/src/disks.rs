@@ -82,8 +82,8 @@ fn shared(earlier: &Use<'_>, later: &Use<'_>, images: Option<&Images<'_>>) -> Op
     Some(mistake.label(later.owner.clone()).also(earlier.span.clone(), earlier.owner.clone()))
 }
 
-/// What the board has no place for.
-fn board(file: &SystemFile, board: &Board, found: &mut Vec<Diagnostic>) {
+/// Reports what the board has no place for.
+pub fn board(file: &SystemFile, board: &Board, found: &mut Vec<Diagnostic>) {
     if let Some(span) = file.disks.span().filter(|_| !board.is_variable) {
         let title = format!("board '{}' is no emulator: its disks are what is plugged in", board.name);
         found.push(Diagnostic::new(span, title, "leave `disks` out"));
