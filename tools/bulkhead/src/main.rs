@@ -37,6 +37,15 @@ A system file:
   bootargs = \"console=ttyAMA0\"
   watchdog = \"10s\"                # and back to life when it starves
 
+With disks: a service partition on a core of its own owns the board's and serves them. QEMU is told to attach the images
+in `machine`; `from` names a GPT partition on any of them.
+
+  machine = { disks = [\"disk.img\"] }
+  service = { cores = [0] }                          # both above the first [[partition]]
+
+  disk = { from = \"gpt:rootfs\", mode = \"rw\" }        # in a partition: the guest's /dev/vda
+  rng = true                                         # and its /dev/hwrng
+
 From there to a shell:
 
   bulkhead check my.toml
@@ -54,7 +63,7 @@ struct Arguments {
 enum Command {
     /// Report every mistake of system files
     ///
-    /// Reads the kernels too, so what passes here builds. Example: bulkhead check systems/*.toml
+    /// Reads the kernels and the disk images of `machine` too, so what passes here builds. Example: bulkhead check systems/*.toml
     Check {
         /// System files
         #[arg(required = true)]
@@ -74,7 +83,7 @@ enum Command {
         #[arg(long)]
         hypervisor: Option<PathBuf>,
     },
-    /// Show who owns which core, memory range, interrupt and device
+    /// Show who owns which core, memory range, interrupt, device and disk
     ///
     /// Also what follows when a guest's life ends, and what each guest sees. Example: bulkhead map systems/demo.toml --svg demo.svg
     Map {
@@ -257,10 +266,12 @@ fn complain(source: &Source, mistakes: &[Diagnostic]) {
 }
 
 fn summary(plan: &Plan) -> String {
-    let partitions = match plan.system.partitions.len() {
+    let served = usize::from(plan.system.service.is_some());
+    let mut partitions = match plan.system.partitions.len() - served {
         1 => "1 partition".to_owned(),
         n => format!("{n} partitions"),
     };
+    partitions += if served == 1 { " and the service partition" } else { "" };
     let machine = plan.system.machine;
     format!("{partitions} on {}, {} cores, {}", plan.platform.board.name, machine.cores, addr::ByteSize(machine.memory))
 }

@@ -41,7 +41,7 @@ impl Output {
         Self {
             mux,
             rings: Box::new([const { Ring::new() }; SOURCES]),
-            may_have_more: [true; SOURCES],
+            may_have_more: [false; SOURCES],
             partitions: plan.partitions.len(),
             transmit: Box::new(heapless::Deque::new()),
         }
@@ -49,7 +49,9 @@ impl Output {
 
     /// Any source may have something new.
     pub(super) fn notice(&mut self) {
-        self.may_have_more = [true; SOURCES];
+        // A source that does not exist is never read, so it must not be waited for.
+        let exists = |index: usize| index < self.partitions || index == console::Source::EL2.index();
+        self.may_have_more = core::array::from_fn(exists);
     }
 
     /// The keyboard is this partition's.
