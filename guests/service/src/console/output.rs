@@ -38,18 +38,22 @@ impl Output {
         for (number, partition) in (0..).zip(&plan.partitions) {
             mux.set_name(PartitionId::new(number), &partition.name);
         }
+        // `notice` comes with the console.
         Self {
             mux,
             rings: Box::new([const { Ring::new() }; SOURCES]),
-            may_have_more: [true; SOURCES],
-            partitions: plan.partitions.len(),
+            may_have_more: [false; SOURCES],
+            partitions: plan.partitions.len().min(MAX_PARTITIONS),
             transmit: Box::new(heapless::Deque::new()),
         }
     }
 
-    /// Any source may have something new.
+    /// Any source that there is may have something new.
     pub(super) fn notice(&mut self) {
-        self.may_have_more = [true; SOURCES];
+        self.may_have_more.iter_mut().take(self.partitions).for_each(|more| *more = true);
+        if let Some(more) = self.may_have_more.get_mut(console::Source::EL2.index()) {
+            *more = true;
+        }
     }
 
     /// The keyboard is this partition's.
@@ -86,7 +90,7 @@ impl Output {
     /// Reads from EL2's rings into those that are empty. EL2's own lines last: so each line that it said before a
     /// partition's byte is here when the byte is.
     fn fill(&mut self) {
-        for index in 0..self.partitions.min(MAX_PARTITIONS) {
+        for index in 0..self.partitions {
             self.fill_one(index, Source::Partition(PartitionId::new(index as u8)));
         }
         self.fill_one(console::Source::EL2.index(), Source::El2);
