@@ -29,7 +29,7 @@ pub const FIRST_FUNCTION: u32 = 0xc600_4200;
 #[repr(u32)]
 pub enum Call {
     /// ([`VERSION`]) -> (restarts of the service so far, IPA of [`EventPage`], IPA of [`DevicePage`], IPA of
-    /// [`ServicePage`]). First of all calls in each life of the service: the others are in the wrong state before it.
+    /// [`ServicePage`], a number of this boot: what an earlier boot left in memory is told apart by it). First of all calls in each life of the service: the others are in the wrong state before it.
     Hello,
     /// (device) -> (epoch, device status register | [`Phase`] << 8, features that the driver accepted).
     DeviceState,

@@ -5,10 +5,10 @@
 use crate::access::{Kind, touch};
 use crate::arch::{get, order, put};
 use crate::disk::{close, memory, with_disk};
-use crate::random::Random;
 use crate::reply::{Arguments, Refusal, Reply, check};
 use crate::virtio::ring::{self, NEXT, TABLE_FLAG, WRITE, describe};
 use crate::virtio::{EVENT_IDX, INDIRECT, Transport, VERSION_1, register};
+use blocks::Random;
 use rt::arch::access::*;
 use rt::board::board;
 use rt::timer;

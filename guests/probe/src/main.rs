@@ -20,7 +20,6 @@ mod entropy;
 mod hostile;
 mod interrupts;
 mod lives;
-mod random;
 mod reply;
 mod selftest;
 mod sysreg;

@@ -25,7 +25,7 @@ pub fn is_taken() -> bool {
 ///
 /// # Errors
 /// The UART has not taken all that EL2 has for it: the service asks again.
-pub fn take(core: &'static Core) -> Result<(), Status> {
+pub fn take(core: &'static Core, partition: &'static Partition) -> Result<(), Status> {
     let state = STATE.lock();
     let is_console_core = CONSOLE_CORE.get().is_some_and(|own| core::ptr::eq(*own, core));
     if !state.transmit.is_empty() || !is_console_core || ALL_STOPPED.load(Ordering::Acquire) {
@@ -34,9 +34,15 @@ pub fn take(core: &'static Core) -> Result<(), Status> {
     if !IS_TAKEN.swap(true, Ordering::AcqRel) {
         IS_PAUSED.store(false, Ordering::Relaxed);
         uart::stop_interrupts();
-        gic::set_enabled(core, IntId::new(uart::intid()), false);
+        // The interrupt is the service's: enabled if it has enabled it.
+        let intid = IntId::new(uart::intid());
+        gic::set_enabled(core, intid, partition.vgic.lock().is_enabled(intid));
     }
     drop(state);
+    if ALL_STOPPED.load(Ordering::Acquire) {
+        // Said while it was being taken.
+        return give_back(core).and(Err(Status::WrongState));
+    }
     ring_console();
     Ok(())
 }
@@ -46,10 +52,10 @@ pub fn give_back(core: &'static Core) -> Result<(), Status> {
     if IS_TAKEN.swap(false, Ordering::AcqRel) {
         IS_PAUSED.store(false, Ordering::Relaxed);
         uart::restart();
-        let intid = IntId::new(uart::intid());
-        gic::forget(core, intid);
-        gic::own_spi(core, intid);
+        gic::forget(core, IntId::new(uart::intid()));
     }
+    // In any case: a life that never took it has disabled the interrupt with the rest of its GIC.
+    gic::own_spi(core, IntId::new(uart::intid()));
     ring_console();
     Ok(())
 }

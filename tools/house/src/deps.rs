@@ -13,7 +13,7 @@ const RULES: &[(&str, &[&str])] = &[
     ("guests/rt", &["crates/addr", "crates/abi"]),
     ("guests/service", &["crates/virtio", "crates/gpt", "crates/console", "crates/addr", "crates/abi"]),
     ("guests/service-hooks", &["crates/virtio", "crates/gpt", "crates/console", "crates/addr", "crates/abi"]),
-    ("guests/", &["guests/rt", "crates/addr", "crates/abi"]),
+    ("guests/", &["guests/rt", "crates/addr", "crates/abi", "crates/blocks"]),
     ("tools/house", &[]),
     ("tools/", &["crates/", "platform/"]),
     ("tests", &["crates/", "platform/", "tools/"]),

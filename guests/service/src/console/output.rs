@@ -38,22 +38,20 @@ impl Output {
         for (number, partition) in (0..).zip(&plan.partitions) {
             mux.set_name(PartitionId::new(number), &partition.name);
         }
-        // `notice` comes with the console.
         Self {
             mux,
             rings: Box::new([const { Ring::new() }; SOURCES]),
             may_have_more: [false; SOURCES],
-            partitions: plan.partitions.len().min(MAX_PARTITIONS),
+            partitions: plan.partitions.len(),
             transmit: Box::new(heapless::Deque::new()),
         }
     }
 
-    /// Any source that there is may have something new.
+    /// Any source may have something new.
     pub(super) fn notice(&mut self) {
-        self.may_have_more.iter_mut().take(self.partitions).for_each(|more| *more = true);
-        if let Some(more) = self.may_have_more.get_mut(console::Source::EL2.index()) {
-            *more = true;
-        }
+        // A source that does not exist is never read, so it must not be waited for.
+        let exists = |index: usize| index < self.partitions || index == console::Source::EL2.index();
+        self.may_have_more = core::array::from_fn(exists);
     }
 
     /// The keyboard is this partition's.
@@ -90,7 +88,7 @@ impl Output {
     /// Reads from EL2's rings into those that are empty. EL2's own lines last: so each line that it said before a
     /// partition's byte is here when the byte is.
     fn fill(&mut self) {
-        for index in 0..self.partitions {
+        for index in 0..self.partitions.min(MAX_PARTITIONS) {
             self.fill_one(index, Source::Partition(PartitionId::new(index as u8)));
         }
         self.fill_one(console::Source::EL2.index(), Source::El2);
