@@ -104,17 +104,20 @@ impl Probe {
         console.expect_line(&wanted, seconds, |line| Answer::parse(&own(line)?))
     }
 
-    /// Waits for the answer to an order that was given behind `from`, and whatever else was said meanwhile. What was waited
-    /// for stays so.
+    /// Waits for the answer to an order that was given behind `from`, whatever else is said meanwhile, even in the middle of
+    /// its lines. What was waited for stays so.
     pub fn answer_behind(&self, console: &Conversation, from: usize, order: &str, seconds: u64) -> Result<Answer> {
         let (deadline, wanted) = (console.deadline(seconds), format!("{}'s answer to `{order}`", self.name));
         console.transcript().wait(from, deadline, &wanted, |bytes| {
-            let text = String::from_utf8_lossy(bytes).replace('\r', "");
-            // The last line may not be complete.
-            let text = text.get(..=text.rfind('\n')?)?;
-            let own = text.lines().filter_map(tag).filter(|(name, _)| *name == self.name).map(|(_, line)| line);
-            own.skip_while(|line| !line.ends_with(order)).skip(1).find_map(Answer::parse)
+            self.answer_in(&String::from_utf8_lossy(bytes).replace('\r', ""), order)
         })
+    }
+
+    fn answer_in(&self, text: &str, order: &str) -> Option<Answer> {
+        let own = text.lines().filter_map(tag).filter(|(name, _)| *name == self.name);
+        let squeezed: String = own.map(|(_, line)| line).collect();
+        let (answer, _) = squeezed.split_once(order)?.1.split_once("probe> ")?;
+        Answer::parse(answer)
     }
 
     /// Gives an order that must succeed within `seconds`; returns what it says.
@@ -173,6 +176,15 @@ impl Probe {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_is_found_although_others_speak_in_its_middle() {
+        let probe = Probe { name: "bob", digit: 2 };
+        let text = "bob| io 1 2\nalice| ok 7\nbulkhead| x\nbob| 0\nbob| ok io\nalice| probe> \nbob| s=20\n";
+        assert_eq!(probe.answer_in(text, "io 1 20"), None);
+        let text = format!("bob| probe> \n{text}bob| probe> ");
+        assert_eq!(probe.answer_in(&text, "io 1 20"), Some(Answer::Ok("ios=20".into())));
+    }
 
     #[test]
     fn answers_are_read() {
