@@ -39,7 +39,7 @@ const MAX_REQUEST: u64 = 128 << 10;
 /// Most bytes of all requests in flight.
 const MAX_DATA: u64 = 4 << 20;
 /// Most bytes of a request of a flood.
-const MAX_FLOOD: u64 = 4 * BLOCK;
+const MAX_FLOOD: u64 = 2 * BLOCK;
 /// One request in so many is a flush.
 const FLUSHES: u64 = 64;
 /// Looks at an idle ring before this vCPU sleeps.
@@ -170,6 +170,34 @@ pub fn request(arguments: &mut Arguments) -> Reply {
     })
 }
 
+/// `whole`
+pub fn whole(arguments: &mut Arguments) -> Reply {
+    let (kind, word) = (arguments.number()? as u32, arguments.number()?);
+    check(matches!(kind, IN | OUT), "0 reads and 1 writes")?;
+    with_disk(|disk| {
+        let at = disk.data.0;
+        let words = || (at..at + MAX_REQUEST).step_by(8);
+        words().for_each(|at| put(at, word));
+        let (mut requests, mut others) = (0_u64, 0);
+        for sector in (0..disk.capacity).step_by((MAX_REQUEST / SECTOR) as usize) {
+            let bytes = MAX_REQUEST.min((disk.capacity - sector) * SECTOR);
+            if kind == IN {
+                words().for_each(|at| put(at, !word));
+            }
+            disk.ring.submit(0, ring::Request { kind, sector, at, bytes, is_input: kind == IN, piece: BLOCK });
+            disk.ring.kick();
+            let Completion { status, .. } = disk.wait()?;
+            if status != 0 {
+                return Err(Refusal::Wrong("I/O error: sector, status", sector, status.into()));
+            }
+            requests += 1;
+            others += (at..at + bytes).step_by(8).filter(|&at| get::<u64>(at) != word).count();
+        }
+        println!("ok requests={requests} others={others}");
+        Ok(())
+    })
+}
+
 impl Disk {
     /// The disk in this slot, its driver ready, nothing known of its blocks.
     pub fn open(slot: u64, features: u64) -> Result<Self, Refusal> {
@@ -181,7 +209,7 @@ impl Disk {
         let (base, bytes) = board().ram;
         // What lies behind is for canaries, and near the end for the device tree.
         let room = (base + bytes).saturating_sub(start) / 2 / BLOCK * BLOCK;
-        check(room >= MAX_DEPTH as u64 * MAX_FLOOD / 2, "the disk is too large for this guest's RAM")?;
+        check(room >= MAX_DEPTH as u64 * MAX_FLOOD, "the disk is too large for this guest's RAM")?;
         let data = (start, start + room.min(MAX_DATA));
         transport.watch();
         let flying = [None; MAX_DEPTH];
@@ -336,7 +364,7 @@ impl Disk {
     /// Fills the ring with random requests and tells the device; returns how many.
     pub fn flood(&mut self, random: &mut Random, writes: u64) -> u64 {
         self.stride = MAX_FLOOD;
-        let depth = self.depth().min((self.data.1 - self.data.0) / MAX_FLOOD);
+        let depth = self.depth();
         let is_issued = |_: &u64| {
             let workload = self.workload(1 + random.below(MAX_FLOOD / BLOCK), writes);
             self.issue_random(random, workload)
@@ -365,9 +393,9 @@ impl Disk {
         Ok(())
     }
 
-    /// All memory that the device was told of: ring, buffers.
+    /// All memory that the device was told of in a flood: ring, buffers.
     pub fn shared(&self) -> [(u64, u64); 2] {
-        [(memory(), memory() + ring::BYTES), self.data]
+        [(memory(), memory() + ring::BYTES), (self.data.0, self.data.0 + self.depth() * MAX_FLOOD)]
     }
 
     /// Reads and writes a few blocks.
