@@ -7,6 +7,7 @@
 use super::{ALL_STOPPED, CONSOLE_CORE, IS_PAUSED, OUTPUTS, STATE, commands, ring_console};
 use crate::core_local::Core;
 use crate::gic;
+use crate::lock::Lock;
 use crate::partition::{Partition, State as Life};
 use crate::uart;
 use abi::service::{CONSOLE_EL2, Status};
@@ -26,7 +27,7 @@ pub fn is_taken() -> bool {
 /// # Errors
 /// The UART has not taken all that EL2 has for it: the service asks again.
 pub fn take(core: &'static Core, partition: &'static Partition) -> Result<PartitionId, Status> {
-    let state = STATE.lock();
+    let state = STATE.hold();
     let is_console_core = CONSOLE_CORE.get().is_some_and(|own| core::ptr::eq(*own, core));
     if !state.transmit.is_empty() || !is_console_core || ALL_STOPPED.load(Ordering::Acquire) {
         return Err(Status::WrongState);
@@ -106,7 +107,7 @@ pub fn command(command: u64, argument: u64, wanted: u64) -> Result<(), Status> {
     if !is_taken() {
         return Err(Status::WrongState);
     }
-    commands::from_service(&mut STATE.lock(), command, argument, wanted)
+    commands::from_service(&mut STATE.hold(), command, argument, wanted)
 }
 
 /// The service's own output.
