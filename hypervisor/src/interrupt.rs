@@ -392,7 +392,10 @@ impl Edge {
 
 impl Effects for Edge {
     fn template(&mut self, vcpu: VcpuId, intid: IntId, register: Option<ListRegister>) {
-        if let Some(slot) = self.partition.core(vcpu).and_then(|core| core.templates.get(intid.index())) {
+        let is_here = |own: Assignment| own.vcpu == vcpu && core::ptr::eq(own.partition, self.partition);
+        // Mostly it is this core's vCPU, and a start or a stop tells all of its templates: no look-up then.
+        let core = if self.here.assignment.is_some_and(is_here) { Some(self.here) } else { self.partition.core(vcpu) };
+        if let Some(slot) = core.and_then(|core| core.templates.get(intid.index())) {
             slot.store(register.map_or(0, gic::encode), Ordering::Relaxed);
         }
     }
