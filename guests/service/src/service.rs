@@ -78,6 +78,9 @@ impl Service {
             let has_worked = self.work();
             let now = timer::now();
             self.watchdog.feed(now);
+            if let Some(disk) = self.disks.iter().find(|disk| disk.is_stuck(now)) {
+                panic!("the disk '{}' does not answer", disk.facts().serial);
+            }
             let has_shown = self.console.pump(now);
             if has_worked {
                 self.idle_turns = 0;
