@@ -18,6 +18,7 @@ pub use terminal::{Terminal, guest_read, guest_write};
 use crate::core_local::{self, Core, Doorbell};
 use crate::firmware;
 use crate::gic;
+use crate::lock::Lock;
 use crate::panic;
 use crate::partition::{self, Partition, State as Life};
 use crate::service;
@@ -78,7 +79,7 @@ pub fn configure(system: &'static System) {
         ConsoleMode::Interactive => Mode::Interactive,
         ConsoleMode::Tagged => Mode::Tagged,
     };
-    let mut state = STATE.lock();
+    let mut state = STATE.hold();
     state.mux.set_mode(mode);
     for (n, partition) in (0..).zip(&system.partitions) {
         state.mux.set_name(PartitionId::new(n), &partition.name);
@@ -134,7 +135,7 @@ pub fn doorbell() {
 /// EL2's timer, on whichever core: the console's deadlines exist on the console core only.
 pub fn timer_interrupt(core: &'static Core) {
     if timer::take_due(core, Slot::Button) {
-        let pressed = STATE.lock().pressed.take();
+        let pressed = STATE.hold().pressed.take();
         if let Some(partition) = pressed.and_then(partition_of) {
             partition.set_power_key(core, false);
         }
@@ -155,7 +156,7 @@ fn pump() {
     if is_taken() {
         return;
     }
-    let state = &mut *STATE.lock();
+    let state = &mut *STATE.hold();
     let mut is_waiting = false;
     for round in 0..=ROUNDS {
         read_input(state);

@@ -6,6 +6,7 @@
 use crate::core_local::{Core, Doorbell};
 use crate::gic;
 use crate::interrupt;
+use crate::lock::Lock;
 use crate::partition::Partition;
 use crate::service;
 use crate::timer::{self, Slot};
@@ -66,9 +67,9 @@ impl Devices {
 
     /// As at power-on, for a new life.
     pub fn reset(&self) {
-        *self.gpio.lock() = Line::new(Pl061::new());
-        *self.clock.lock() = Pl031::new();
-        *self.watchdog.lock() = Line::new(Watchdog::new(self.wor));
+        *self.gpio.hold() = Line::new(Pl061::new());
+        *self.clock.hold() = Pl031::new();
+        *self.watchdog.hold() = Line::new(Watchdog::new(self.wor));
     }
 
     /// Whether there is a clock.
@@ -89,7 +90,7 @@ impl Partition {
 
     /// Presses the power key or lets it go; from any core, `core` being this one.
     pub fn set_power_key(&'static self, core: &'static Core, is_down: bool) {
-        let mut line = self.devices.gpio.lock();
+        let mut line = self.devices.gpio.hold();
         line.model.set_pin(machine::POWER_KEY_PIN, is_down);
         let level = line.model.irq_level();
         line.drive(core, self, machine::GPIO_INTID, level);
@@ -97,12 +98,12 @@ impl Partition {
 
     /// A guest reads the PL061.
     pub fn gpio_read(&'static self, offset: u64, bytes: u8) -> u64 {
-        u64::from(self.devices.gpio.lock().model.read(offset, u32::from(bytes)))
+        u64::from(self.devices.gpio.hold().model.read(offset, u32::from(bytes)))
     }
 
     /// A guest writes the PL061.
     pub fn gpio_write(&'static self, core: &'static Core, offset: u64, bytes: u8, value: u64) {
-        let mut line = self.devices.gpio.lock();
+        let mut line = self.devices.gpio.hold();
         line.model.write(offset, u32::from(bytes), value as u32);
         let level = line.model.irq_level();
         line.drive(core, self, machine::GPIO_INTID, level);
@@ -110,22 +111,22 @@ impl Partition {
 
     /// A guest reads its clock.
     pub fn clock_read(&self, offset: u64) -> u64 {
-        u64::from(self.devices.clock.lock().read(offset, service::seconds()))
+        u64::from(self.devices.clock.hold().read(offset, service::seconds()))
     }
 
     /// A guest writes its clock.
     pub fn clock_write(&self, offset: u64, value: u64) {
-        self.devices.clock.lock().write(offset, value as u32, service::seconds());
+        self.devices.clock.hold().write(offset, value as u32, service::seconds());
     }
 
     /// A guest reads its watchdog.
     pub fn watchdog_read(&'static self, frame: Frame, offset: u64, bytes: u8) -> u64 {
-        self.devices.watchdog.lock().model.read(frame, offset, u32::from(bytes), self.virtual_now())
+        self.devices.watchdog.hold().model.read(frame, offset, u32::from(bytes), self.virtual_now())
     }
 
     /// A guest writes its watchdog, on its own core.
     pub fn watchdog_write(&'static self, core: &'static Core, frame: Frame, offset: u64, bytes: u8, value: u64) {
-        let mut line = self.devices.watchdog.lock();
+        let mut line = self.devices.watchdog.hold();
         line.model.write(frame, offset, u32::from(bytes), value, self.virtual_now());
         let level = line.model.irq_level();
         line.drive(core, self, machine::WATCHDOG_INTID, level);
@@ -139,7 +140,7 @@ impl Partition {
 
     /// Sets the timer of this core, vCPU 0's, for the watchdog.
     pub fn arm_watchdog(&self, core: &'static Core) {
-        match self.devices.watchdog.lock().model.deadline() {
+        match self.devices.watchdog.hold().model.deadline() {
             Some(at) => {
                 timer::set(core, Slot::Watchdog, at.saturating_add(self.counter_offset.load(Ordering::Relaxed)))
             }
@@ -149,7 +150,7 @@ impl Partition {
 
     /// On vCPU 0's core, whose timer rang for the watchdog. `true`: it starved, the life is over.
     pub fn watchdog_expired(&'static self, core: &'static Core) -> bool {
-        let mut line = self.devices.watchdog.lock();
+        let mut line = self.devices.watchdog.hold();
         let expiry = line.model.expire(self.virtual_now());
         let level = line.model.irq_level();
         line.drive(core, self, machine::WATCHDOG_INTID, level);

@@ -144,8 +144,9 @@ fn skip(esr: u64) {
 /// the guest tries again and faults properly.
 #[inline(always)]
 fn faulting_ipa(abort: Abort) -> Option<Ipa> {
-    const CORTEX_A57: u64 = 0x410f_d070;
-    let is_a57 = MIDR_EL1.get() & 0xff0f_fff0 == CORTEX_A57;
+    // MIDR_EL1.PartNum alone: on another implementer's core of that number the walk is slower and as right.
+    const CORTEX_A57: u64 = 0xd07;
+    let is_a57 = MIDR_EL1.get() >> 4 & 0xfff == CORTEX_A57;
     if abort.hpfar_is_valid() && !is_a57 {
         return Some(abort.ipa(HPFAR_EL2.get(), FAR_EL2.get()));
     }

@@ -7,6 +7,7 @@
 use crate::arch::guest::GuestFrame;
 use crate::core_local::Core;
 use crate::flight::Flight;
+use crate::lock::Lock;
 use crate::partition::{self, Partition};
 use crate::timer;
 use aarch64_cpu::registers::{ELR_EL2, ESR_EL2, FAR_EL2, HPFAR_EL2, SP_EL0, SP_EL1, SPSR_EL2};
@@ -152,7 +153,7 @@ impl Faults {
 
     /// How many lives ended that neither guest nor keyboard wished to end.
     pub fn count(&self) -> u32 {
-        self.0.lock().count
+        self.0.hold().count
     }
 
     /// Every core has left: notes and shows what ended the life, unless the guest wished it.
@@ -165,18 +166,18 @@ impl Faults {
         let record = Record {
             cause,
             vcpu,
-            place: core.and_then(|core| *core.place.lock()),
+            place: core.and_then(|core| *core.place.hold()),
             life,
             uptime_ms: ticks / timer::ticks(1).max(1),
             flight: core.map_or(Flight::default(), |core| core.recorder.newest()),
         };
         record.show(partition);
         for (n, sibling) in (0u16..).map(VcpuId::new).zip(partition.cores()).filter(|(n, _)| *n != vcpu) {
-            if let Some(place) = *sibling.place.lock() {
+            if let Some(place) = *sibling.place.hold() {
                 info!("{}/{n}: {place}", partition.name());
             }
         }
-        let mut kept = self.0.lock();
+        let mut kept = self.0.hold();
         kept.count += u32::from(!cause.is_key());
         if kept.is_read {
             (kept.record, kept.is_read, kept.later) = (Some(record), cause.is_key(), 0);
@@ -188,14 +189,14 @@ impl Faults {
 
 /// Notes where `core`'s vCPU was when it left; `None`: it was off.
 pub fn note_place(core: &Core, place: Option<Place>) {
-    *core.place.lock() = place;
+    *core.place.hold() = place;
 }
 
 /// `Ctrl-T f`: shows the kept records of all partitions. From here on new ones may take their places.
 pub fn show_all() {
     let mut is_any = false;
     for partition in partition::all() {
-        let mut kept = partition.faults().0.lock();
+        let mut kept = partition.faults().0.hold();
         let Some(record) = kept.record else { continue };
         is_any = true;
         record.show(partition);

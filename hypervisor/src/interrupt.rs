@@ -10,6 +10,7 @@ use crate::core_local::{self, Assignment, Core, Doorbell, SGI_SENDERS};
 use crate::exit::power;
 use crate::fault::Place;
 use crate::gic::{self, DOORBELL, Gic, MAX_LIST_REGISTERS, V2, V3};
+use crate::lock::Lock;
 use crate::partition::{self, Partition};
 use crate::service;
 use crate::uart;
@@ -279,7 +280,7 @@ pub fn release_any(core: &'static Core) {
 fn release<G: Gic>(core: &'static Core) {
     let Some(Assignment { partition, vcpu }) = core.assignment else { return };
     let mut edge = Edge::new(partition, core);
-    let mut vgic = partition.vgic.lock();
+    let mut vgic = partition.vgic.hold();
     let mut registers = ListRegisters::new(G::list_registers());
     fold::<G>(&mut vgic, vcpu, &mut registers, &mut edge);
     vgic.power_off(vcpu, &mut edge as &mut dyn Effects);
@@ -294,7 +295,7 @@ pub fn set_line(core: &'static Core, partition: &'static Partition, intid: IntId
     if is_own {
         with_vgic_any(core, &mut |vgic, _, edge| vgic.set_level(intid, level, edge));
     } else {
-        partition.vgic.lock().set_level(intid, level, &mut Edge::new(partition, core) as &mut dyn Effects);
+        partition.vgic.hold().set_level(intid, level, &mut Edge::new(partition, core) as &mut dyn Effects);
     }
 }
 
@@ -306,7 +307,7 @@ pub fn pulse(core: &'static Core, partition: &'static Partition, intid: IntId) {
     if is_own {
         with_vgic_any(core, &mut |vgic, _, edge| vgic.make_pending(first, intid, first, edge));
     } else {
-        partition.vgic.lock().make_pending(first, intid, first, &mut Edge::new(partition, core) as &mut dyn Effects);
+        partition.vgic.hold().make_pending(first, intid, first, &mut Edge::new(partition, core) as &mut dyn Effects);
     }
 }
 
@@ -391,7 +392,10 @@ impl Edge {
 
 impl Effects for Edge {
     fn template(&mut self, vcpu: VcpuId, intid: IntId, register: Option<ListRegister>) {
-        if let Some(slot) = self.partition.core(vcpu).and_then(|core| core.templates.get(intid.index())) {
+        let is_here = |own: Assignment| own.vcpu == vcpu && core::ptr::eq(own.partition, self.partition);
+        // Mostly it is this core's vCPU, and a start or a stop tells all of its templates: no look-up then.
+        let core = if self.here.assignment.is_some_and(is_here) { Some(self.here) } else { self.partition.core(vcpu) };
+        if let Some(slot) = core.and_then(|core| core.templates.get(intid.index())) {
             slot.store(register.map_or(0, gic::encode), Ordering::Relaxed);
         }
     }

@@ -28,6 +28,7 @@ mod flight;
 mod gic;
 mod interrupt;
 mod load;
+mod lock;
 mod memory;
 mod panic;
 mod partition;

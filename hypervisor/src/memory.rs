@@ -16,6 +16,7 @@
 //! [`freeze`] closes before the first guest starts.
 
 use crate::arch::{IMAGE_BASE, barrier, cache, tlb};
+use crate::lock::Lock;
 use abi::MAX_CORES;
 use addr::{Address, BLOCK_2M, PAGE_SIZE, Pa, Region, Va};
 use buddy_system_allocator::Heap;
@@ -140,7 +141,7 @@ fn entry(table: Pa, index: usize) -> &'static AtomicU64 {
 
 /// Zeroed, physically contiguous frames, aligned to `align` (a power of two, at least 4 KiB).
 pub fn allocate(bytes: u64, align: u64) -> Option<Pa> {
-    let mut frames = FRAMES.lock();
+    let mut frames = FRAMES.hold();
     assert!(!frames.is_frozen, "EL2 allocates at boot only");
     if POOL_BYTES.load(Ordering::Relaxed) == 0 {
         let page = EARLY.get(frames.early)?;
@@ -256,7 +257,7 @@ pub fn open_pool(pool: Region<Pa>, transports: usize) {
     map(congruent(POOL_BASE, pool.start()), pool.start(), pool.size(), Attributes::DATA);
     let start = congruent(POOL_BASE, pool.start()) as usize;
     // SAFETY: mapped for this purpose and, by the manifest's validation, owned by nobody else.
-    unsafe { FRAMES.lock().heap.init(start, pool.size() as usize) };
+    unsafe { FRAMES.hold().heap.init(start, pool.size() as usize) };
     POOL_START.store(pool.start().as_u64(), Ordering::Relaxed);
     POOL_VA.store(start as u64, Ordering::Relaxed);
     POOL_BYTES.store(pool.size(), Ordering::Relaxed);
@@ -279,12 +280,12 @@ pub fn shared_pages(count: u64) -> (Pa, usize) {
 
 /// Closes the pool: the first guest starts next.
 pub fn freeze() {
-    FRAMES.lock().is_frozen = true;
+    FRAMES.hold().is_frozen = true;
 }
 
 /// Bytes of the pool in use.
 pub fn pool_used() -> u64 {
-    FRAMES.lock().heap.stats_alloc_actual() as u64
+    FRAMES.hold().heap.stats_alloc_actual() as u64
 }
 
 /// Bytes of the pool.

@@ -133,8 +133,7 @@ pub fn forget(core: &'static Core) {
     if let Some(pages) = PAGES.get() {
         pages.own.is_sleeping.store(0, Ordering::Relaxed);
     }
-    // Whether it had it or not.
-    let _ = console::give_back(core);
+    console::give_back(core);
 }
 
 /// Seconds since 1970, as far as anybody has said.
@@ -169,7 +168,11 @@ fn answer(
     }
     match call {
         Call::Hello => {}
-        Call::ConsoleTake => return if first == 0 { console::give_back(core) } else { console::take(core, partition) },
+        Call::ConsoleTake if first == 0 => console::give_back(core),
+        Call::ConsoleTake => {
+            let focus = console::take(core, partition)?;
+            results(frame, &[u64::from(focus.number())]);
+        }
         Call::ConsoleRead => {
             let mut text = [0; TEXT];
             let (bytes, dropped) = console::read_source(first, &mut text)?;

@@ -9,6 +9,7 @@ use crate::arch::guest::GuestFrame;
 use crate::core_local::{Assignment, Core};
 use crate::exit::Verdict;
 use crate::interrupt;
+use crate::lock::Lock;
 use crate::memory;
 use crate::partition::Partition;
 use crate::service;
@@ -115,7 +116,7 @@ pub fn store(core: &'static Core, frame: &mut GuestFrame, abort: Abort, ipa: Opt
 impl Device {
     #[inline(never)]
     fn write(&self, core: &'static Core, at: u16, value: u32) -> Verdict {
-        let effect = self.transport.lock().write(at, value, &mut { self.shown });
+        let effect = self.transport.hold().write(at, value, &mut { self.shown });
         // The guest reads the page as Device memory next, and this was a store to Normal memory.
         barrier::dmb_ish();
         if matches!(effect, Effect::Tell | Effect::TellAndRetry) {
@@ -126,46 +127,46 @@ impl Device {
 
     /// [`Transport::state`].
     pub fn state(&self) -> [u64; 3] {
-        self.transport.lock().state()
+        self.transport.hold().state()
     }
     /// [`Transport::rings`].
     pub fn rings(&self, epoch: u64, queue: u64) -> Result<Rings, Status> {
-        self.transport.lock().rings(epoch, queue)
+        self.transport.hold().rings(epoch, queue)
     }
     /// [`Transport::configure`].
     pub fn configure(&self, at: u64, value: u64) -> Result<(), Status> {
-        let result = self.transport.lock().configure(at, value as u32, &mut { self.shown });
+        let result = self.transport.hold().configure(at, value as u32, &mut { self.shown });
         barrier::dmb_ish();
         result
     }
     /// [`Transport::quiet`].
     pub fn quiet(&self, epoch: u64) -> Result<(), Status> {
-        self.transport.lock().quiet(epoch, &mut { self.shown })
+        self.transport.hold().quiet(epoch, &mut { self.shown })
     }
     /// [`Transport::raise`].
     pub fn raise(&self, epoch: u64, bits: u64) -> Result<(), Status> {
-        self.transport.lock().raise(epoch, bits, &mut { self.shown })
+        self.transport.hold().raise(epoch, bits, &mut { self.shown })
     }
     /// [`Transport::fail`].
     pub fn fail(&self, epoch: u64) -> Result<(), Status> {
-        self.transport.lock().fail(epoch, &mut { self.shown })
+        self.transport.hold().fail(epoch, &mut { self.shown })
     }
 
     /// Whether nothing of it is outstanding.
     pub fn is_idle(&self) -> bool {
-        self.transport.lock().phase() == Phase::Idle
+        self.transport.hold().phase() == Phase::Idle
     }
 
     /// The partition's life ends: as after a reset, once nothing is outstanding.
     pub fn end_life(&self, core: &'static Core) {
-        if self.transport.lock().reset(&mut { self.shown }) {
+        if self.transport.hold().reset(&mut { self.shown }) {
             service::tell_state(core, self.id);
         }
     }
 
     /// The service offers it, with these features.
     pub fn offer(&self, features: u64) -> Result<(), Status> {
-        self.transport.lock().offer(features, &mut { self.shown })?;
+        self.transport.hold().offer(features, &mut { self.shown })?;
         barrier::dmb_ish();
         self.answer.store(Answer::Offered as u8, Ordering::Release);
         Ok(())
@@ -173,7 +174,7 @@ impl Device {
 
     /// The service has no such device.
     pub fn be_absent(&self) -> Result<(), Status> {
-        if self.transport.lock().is_offered() {
+        if self.transport.hold().is_offered() {
             return Err(Status::WrongState);
         }
         self.answer.store(Answer::Absent as u8, Ordering::Release);

@@ -51,7 +51,7 @@ pub enum Call {
     DeviceRaise,
     /// (device, epoch): sets DEVICE_NEEDS_RESET and interrupts the guest: its driver broke a ring.
     DeviceBreak,
-    /// (1 take, 0 give back): who joins the partitions' output and reads the keyboard. EL2 takes it back by itself when
+    /// (1 take, 0 give back) -> (the partition with the keyboard): who joins the partitions' output and reads it. EL2 takes it back by itself when
     /// the service's life ends.
     ConsoleTake,
     /// (source) -> (bytes, lines dropped behind them, up to [`TEXT`] bytes in eight registers). A source is a

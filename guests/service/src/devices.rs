@@ -37,6 +37,9 @@ const NEEDS_RESET: u8 = 0x40;
 
 /// What is behind a device.
 enum Backend {
+    /// Nothing: there was something in a life of the service before this one, and now there is not. Who uses it is told that it is
+    /// broken, and resets are answered.
+    Lost,
     /// The generator.
     Entropy,
     /// A part of a disk.
@@ -126,8 +129,7 @@ impl Devices {
         self.first = if first + 1 < count { first + 1 } else { 0 };
         for disk in &mut *disks {
             // Who waited and was reset waits no more.
-            let is_there = |(number, _): &(usize, usize)| self.all.get(*number).is_some_and(|it| it.link.is_parked());
-            disk.set_waiting(disk.waiting().filter(is_there));
+            disk.keep_waiting(|number| self.all.get(number).is_some_and(|device| device.link.is_parked()));
         }
         let mut has_worked = false;
         for number in (first..count).chain(0..first) {
@@ -177,6 +179,12 @@ impl Device {
                 if state.status & NEEDS_RESET != 0 {
                     // A life before this one has said so already.
                     self.link.set_broken(state.epoch);
+                    return;
+                }
+                if matches!(self.backend, Backend::Lost) {
+                    self.link.set_broken(state.epoch);
+                    // Stale: it has been reset already, and the state's word says so.
+                    let _ = hypercall::device_break(self.id, state.epoch);
                     return;
                 }
                 match self.link.start(self.id, &state, &self.ram) {

@@ -18,7 +18,9 @@ pub use startup::{Reader, open_all};
 use crate::arch::insn;
 use crate::dma::Arena;
 use crate::hooks;
+use crate::timer;
 use crate::transports::Place;
+use abi::service::MAX_DEVICES;
 use alloc::boxed::Box;
 use core::mem::ManuallyDrop;
 use slots::Slots;
@@ -52,6 +54,12 @@ pub enum Work<'w> {
     Identify,
 }
 
+/// How long a disk may take to complete anything. Longer: the service ends, and its next life resets the disk and does again
+/// what was under way.
+const PATIENCE_MS: u64 = 30_000;
+
+type Waiting = heapless::Deque<(usize, usize), MAX_DEVICES>;
+
 /// No room for one more request: some must complete first. The ticket comes back.
 #[derive(Debug)]
 pub struct Full(pub Ticket);
@@ -65,8 +73,10 @@ pub struct Disk {
     facts: Facts,
     /// Requests were added that the device was not told of.
     has_news: bool,
-    /// The served device that comes next, and how many pieces its request has.
-    waiting: Option<(usize, usize)>,
+    /// The served devices that wait for room, and how many pieces the request of each has. Nobody else gets any before.
+    waiting: Waiting,
+    /// When a request was begun while there was none, or one was completed: requests that take longer are lost.
+    alive_at: u64,
     /// It did not answer in time, and is not used any more.
     is_lost: bool,
 }
@@ -122,14 +132,38 @@ impl Disk {
         self.is_lost
     }
 
-    /// The served device that waits for room, and for how many pieces. Nobody else gets any before.
-    pub fn waiting(&self) -> Option<(usize, usize)> {
-        self.waiting
+    /// Whether it has requests and has not completed any for too long.
+    pub fn is_stuck(&self, now: u64) -> bool {
+        self.outstanding() > 0 && now.saturating_sub(self.alive_at) > timer::ticks(PATIENCE_MS)
     }
 
-    /// Somebody waits for room, or nobody does any more.
-    pub fn set_waiting(&mut self, waiting: Option<(usize, usize)>) {
-        self.waiting = waiting;
+    /// Whether it is a served device's turn with a request of so many pieces: there is room, and nobody waits before it.
+    pub fn is_turn(&self, device: usize, pieces: usize) -> bool {
+        self.waiting.front().is_none_or(|(first, _)| *first == device) && self.has_room(pieces)
+    }
+
+    /// Whether the request that a served device waits with may try again.
+    pub fn may_try(&self, device: usize) -> bool {
+        self.waiting.front().is_none_or(|(first, pieces)| *first == device && self.has_room(*pieces))
+    }
+
+    /// A served device waits behind those that wait already.
+    pub fn wait(&mut self, device: usize, pieces: usize) {
+        if !self.waiting.iter().any(|(other, _)| *other == device) {
+            // There is a place for each device.
+            let _ = self.waiting.push_back((device, pieces));
+        }
+    }
+
+    /// A served device, whose turn it is, waits no more. Whether others do.
+    pub fn take_turn(&mut self, device: usize) -> bool {
+        self.waiting.pop_front_if(|(first, _)| *first == device);
+        !self.waiting.is_empty()
+    }
+
+    /// Only these devices wait still.
+    pub fn keep_waiting(&mut self, is_there: impl Fn(usize) -> bool) {
+        self.waiting.retain(|(device, _)| is_there(*device));
     }
 
     /// Whether a request of this many pieces has room.
@@ -175,6 +209,9 @@ impl Disk {
         // SAFETY: the memory stays until the request completes: the words are this slot's, the pieces by the caller's promise.
         match unsafe { self.queue.add(&buffers.read, &mut buffers.written) } {
             Ok(token) => {
+                if self.outstanding() == 0 {
+                    self.alive_at = timer::now();
+                }
                 self.slots.take(token, read, written, ticket);
                 self.has_news = true;
                 Ok(())
@@ -210,6 +247,7 @@ impl Disk {
         // from them: it hands each to `Arena::unshare`, which does nothing.
         let result = unsafe { self.queue.pop_used(token, &inputs, &mut outputs) };
         result.expect("the token is the one at the front of the used ring");
+        self.alive_at = timer::now();
         Some(self.slots.give_back(slot))
     }
 

@@ -1,7 +1,7 @@
 //! Where a virtio disk's sectors are: which of the board's disks, and which part of it.
 
 use crate::disk::{Disk, Reader};
-use abi::plan::{self, Origin};
+use abi::plan::{self, Kind, Origin, Plan};
 use addr::ByteSize;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -102,14 +102,15 @@ impl Explained<'_> {
 
 /// Finds disks and partitions, while the service starts.
 pub struct Finder {
+    plan: &'static Plan,
     buffer: Option<NonNull<u8>>,
     table: Vec<u8>,
 }
 
 impl Finder {
     /// Nothing found yet.
-    pub fn new() -> Self {
-        Self { buffer: Reader::buffer(), table: vec![0; gpt::BUFFER] }
+    pub fn new(plan: &'static Plan) -> Self {
+        Self { plan, buffer: Reader::buffer(), table: vec![0; gpt::BUFFER] }
     }
 
     /// What the system file names, if it is there and large enough.
@@ -129,7 +130,12 @@ impl Finder {
     fn labelled(&mut self, disks: &mut [Disk], label: &str) -> Result<Volume, Missing> {
         let buffer = self.buffer.ok_or(Missing::Memory)?;
         let (mut found, mut wrong) = (None, None);
+        let plan = self.plan;
         for (number, disk) in disks.iter_mut().enumerate().filter(|(_, disk)| !disk.is_lost()) {
+            // Its owner may write any table there, with labels of others.
+            if is_given_away(plan, &disk.facts().serial) {
+                continue;
+            }
             match gpt::find(Reader::new(disk, buffer), label, &mut self.table) {
                 Ok(_) if found.is_some() => return Err(Missing::TwoLabels),
                 Ok(extent) => found = Some(Volume { disk: number, extent }),
@@ -140,6 +146,14 @@ impl Finder {
         }
         found.ok_or(wrong.unwrap_or(Missing::NoLabel))
     }
+}
+
+/// Whether a partition may write the whole of the disk with this serial number.
+fn is_given_away(plan: &Plan, serial: &str) -> bool {
+    plan.devices.iter().any(|device| match &device.kind {
+        Kind::Disk(plan::Disk { from: Origin::Disk(whole), is_read_only: false, .. }) => whole.as_str() == serial,
+        _ => false,
+    })
 }
 
 fn whole(disks: &[Disk], serial: &str) -> Result<Volume, Missing> {

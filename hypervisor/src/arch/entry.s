@@ -141,7 +141,8 @@ wrong_exception_level:
     .ltorg
 .popsection
 
-.pushsection .text, "ax"
+// In .text.hot like all other assembly: link.ld fills the gap before the vectors with it.
+.pushsection .text.hot, "ax"
 primary_high:
     adrp    x8, __boot_stack_top
     add     x8, x8, :lo12:__boot_stack_top

@@ -81,8 +81,6 @@ zero_lines:
     b.ne    3b
 4:  ret
 
-.popsection
-.pushsection .text, "ax"
 // copy_lines(x0 = to, first byte of a line of 64 bytes, x1 = from, x2 = lines, w3 = CRC-32C register) -> w0 = the
 // register after them: copies by pairs and cleans each line to the point of coherency. Clobbers x4-x11.
 .arch_extension crc

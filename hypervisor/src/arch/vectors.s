@@ -125,7 +125,7 @@
     bl      own_exception_save
 .endm
 
-.macro vector_table name, sync, serror
+.macro vector_table name, sync, irq, serror
     .balign 0x800
     .global \name
 \name:
@@ -140,7 +140,8 @@
     .balign 0x80
     exit_sync \sync
     .balign 0x80
-    b       \name\()_irq
+\name\()_irq:
+    exit_irq \irq
     .balign 0x80
     b       \name\()_irq
     .balign 0x80
@@ -248,14 +249,9 @@ restart_stack:
     mov     x29, xzr
     mov     x30, xzr
     br      x1
-
-vectors_v2_irq:
-    exit_irq exit_irq_v2
-vectors_v3_irq:
-    exit_irq exit_irq_v3
 .popsection
 
 .pushsection .text.vectors, "ax"
-    vector_table vectors_v2, exit_sync_v2, exit_serror_v2
-    vector_table vectors_v3, exit_sync_v3, exit_serror_v3
+    vector_table vectors_v2, exit_sync_v2, exit_irq_v2, exit_serror_v2
+    vector_table vectors_v3, exit_sync_v3, exit_irq_v3, exit_serror_v3
 .popsection

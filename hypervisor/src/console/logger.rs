@@ -2,6 +2,7 @@
 
 use super::{CONSOLE_CORE, OUTPUTS, ring_console};
 use crate::arch::barrier;
+use crate::lock::Lock;
 use crate::{core_local, timer, uart};
 use aarch64_cpu::registers::CNTFRQ_EL0;
 use console::Source;
@@ -60,7 +61,7 @@ fn write_line(line: &[u8]) {
         b"bulkhead| ".iter().chain(line).chain(b"\r\n").for_each(|byte| uart::put(*byte));
         return;
     }
-    let writer = WRITER.lock();
+    let writer = WRITER.hold();
     OUTPUTS[Source::EL2.index()].write(line);
     OUTPUTS[Source::EL2.index()].push(b'\n');
     drop(writer);

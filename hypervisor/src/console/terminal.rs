@@ -3,6 +3,7 @@
 use super::{OUTPUTS, is_paused, ring_console};
 use crate::core_local::Core;
 use crate::interrupt;
+use crate::lock::Lock;
 use crate::partition::Partition;
 use abi::{PartitionId, machine};
 use console::{Ring, Source};
@@ -51,7 +52,7 @@ impl Terminal {
     /// As at power-on, for a new life: what was typed for the old one is gone, output that waits for the UART stays, and the
     /// line that the old life left open ends.
     pub fn reset(&self, partition: PartitionId) {
-        let mut line = self.uart.lock();
+        let mut line = self.uart.hold();
         if let Some(output) = Source::partition(partition).and_then(|source| OUTPUTS.get(source.index())) {
             output.end_line();
         }
@@ -66,7 +67,7 @@ impl Terminal {
 
     /// A typed byte, for a guest that has room for it. On the console core, `core`.
     pub fn type_byte(&self, core: &'static Core, partition: &'static Partition, byte: u8) {
-        let mut line = self.uart.lock();
+        let mut line = self.uart.hold();
         self.input_room.fetch_sub(1, Ordering::AcqRel);
         self.input.push(byte);
         self.feed(&mut line);
@@ -94,7 +95,7 @@ impl Terminal {
 /// A guest writes to its PL011, on its own core.
 pub fn guest_write(core: &'static Core, partition: &'static Partition, offset: u64, bytes: u8, value: u32) {
     core.counters.uart.count();
-    let mut line = partition.terminal.uart.lock();
+    let mut line = partition.terminal.uart.hold();
     let source = Source::partition(partition.id);
     if let Some(byte) = line.model.write(offset, u32::from(bytes), value)
         && let Some(output) = source.and_then(|source| OUTPUTS.get(source.index()))
@@ -109,7 +110,7 @@ pub fn guest_write(core: &'static Core, partition: &'static Partition, offset: u
 pub fn guest_read(core: &'static Core, partition: &'static Partition, offset: u64, bytes: u8) -> u32 {
     core.counters.uart.count();
     let terminal = &partition.terminal;
-    let mut line = terminal.uart.lock();
+    let mut line = terminal.uart.hold();
     let value = line.model.read(offset, u32::from(bytes));
     terminal.feed(&mut line);
     line.drive(core, partition);

@@ -14,6 +14,7 @@ use crate::fault::{self, Cause, Faults, Place};
 use crate::gic;
 use crate::interrupt::Edge;
 use crate::load::Job;
+use crate::lock::Lock;
 use crate::timer::{self, Slot};
 use crate::virtio::{self, Served};
 use crate::{console, memory, service, vcpu};
@@ -86,11 +87,11 @@ impl fmt::Display for History {
 impl Partition {
     /// Where it is in its life.
     pub fn state(&self) -> State {
-        self.lives.status.lock().life.state()
+        self.lives.status.hold().life.state()
     }
     /// Its lives so far.
     pub fn history(&self) -> History {
-        let life = &self.lives.status.lock().life;
+        let life = &self.lives.status.hold().life;
         History { state: life.state(), restarts: life.restarts(), faults: self.lives.faults.count() }
     }
     /// What ended lives that were not meant to end.
@@ -100,7 +101,7 @@ impl Partition {
 
     /// Lives after the first.
     pub fn restarts(&self) -> u64 {
-        u64::from(self.lives.status.lock().life.restarts())
+        u64::from(self.lives.status.hold().life.restarts())
     }
 
     /// Tells what happened, and carries out what follows.
@@ -119,7 +120,7 @@ impl Partition {
     }
 
     fn tell_cause(&'static self, event: Event, cause: Option<(Cause, VcpuId)>) -> Result<(), Refused> {
-        let mut status = self.lives.status.lock();
+        let mut status = self.lives.status.hold();
         if event == Event::CoresLeft && !self.is_quiet() {
             return Ok(());
         }
@@ -188,7 +189,7 @@ impl Partition {
 
     /// A device was offered or is absent: the partition may be waiting for it.
     pub fn look_at_devices(&'static self) {
-        let mut status = self.lives.status.lock();
+        let mut status = self.lives.status.hold();
         if status.life.state() == State::Loaded {
             self.enter_if_served(&mut status);
         }
@@ -231,7 +232,7 @@ impl Partition {
         self.terminal.reset(self.id);
         self.devices.reset();
         // After them: the console core may be late with a key or a byte for the old life, and the line it drove goes too.
-        self.vgic.lock().reset(&mut Edge::new(self, here) as &mut dyn Effects);
+        self.vgic.hold().reset(&mut Edge::new(self, here) as &mut dyn Effects);
         // The model has disabled them; what the hardware still holds of the old life goes too.
         self.spis().for_each(|intid| gic::forget(here, intid));
         if self.serves {
@@ -279,7 +280,7 @@ impl Partition {
 
     /// EL2's timer on this core rang for the partition's life.
     fn life_timer(&'static self, core: &'static Core) {
-        let status = self.lives.status.lock();
+        let status = self.lives.status.hold();
         match status.life.state() {
             // Under the lock: the next life must not begin meanwhile and lose its stage 2.
             State::Stopping if core.has_left.load(Ordering::Acquire) && self.is_silent() => {
@@ -298,7 +299,7 @@ impl Partition {
     /// A key on the console core, `core`, wanted an end that should have come by now: a partition whose cores are all silent
     /// has nobody else to see it.
     pub fn see_silence(&'static self, core: &'static Core) {
-        let status = self.lives.status.lock();
+        let status = self.lives.status.hold();
         let is_outside = core.assignment.is_none_or(|own| !core::ptr::eq(own.partition, self));
         if status.life.state() == State::Stopping && is_outside && self.is_silent() {
             self.cut_off(core, Slot::Silence);

@@ -41,7 +41,7 @@ pub unsafe fn offer_all(
     disks: &mut [Disk],
     has_entropy: bool,
 ) -> Devices {
-    let mut finder = Finder::new();
+    let mut finder = Finder::new(plan);
     let mut devices = Devices { page, all: Vec::new(), chain: Box::new(Chain::new()), first: 0 };
     for (number, planned) in (0..).zip(&plan.devices) {
         let id = VirtioId::new(number);
@@ -63,10 +63,11 @@ pub unsafe fn offer_all(
                 } else {
                     say!("error: '{name}' cannot start without {what}: {why}");
                 }
-                // Refused only if the device was offered in an earlier life, when the disk was still there: then it stays,
-                // and nobody serves it.
-                let _ = hypercall::device_absent(id);
-                continue;
+                // Refused only if the device was offered in an earlier life, when the disk was still there.
+                if hypercall::device_absent(id).is_ok() {
+                    continue;
+                }
+                Backend::Lost
             }
         };
         // SAFETY: the caller's promise.
@@ -81,12 +82,15 @@ pub unsafe fn offer_all(
             is_unsure: true,
             said_at: None,
         };
-        match device.offer() {
-            Ok(()) => devices.all.push(device),
+        let backend = match device.offer() {
+            Ok(()) => device.backend,
             Err(status) => {
-                say!("error: EL2 refuses virtio device {} of '{}': {status:?}", planned.slot, partition.name)
+                // It has other features than in an earlier life, which its driver may have accepted.
+                say!("error: EL2 refuses virtio device {} of '{}': {status:?}", planned.slot, partition.name);
+                Backend::Lost
             }
-        }
+        };
+        devices.all.push(Device { backend, ..device });
     }
     devices
 }
@@ -94,6 +98,7 @@ pub unsafe fn offer_all(
 impl Device {
     fn offer(&self) -> Result<(), abi::service::Status> {
         match &self.backend {
+            Backend::Lost => Ok(()),
             Backend::Entropy => hypercall::device_offer(self.id, entropy::FEATURES),
             Backend::Disk { shown, .. } => {
                 hypercall::device_config(self.id, &shown.config())?;

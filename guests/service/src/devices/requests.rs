@@ -38,7 +38,14 @@ impl Device {
                 }
                 // It is offered only where there is a generator, which stays.
                 (Backend::Entropy, None) => self.link.park(head),
-                (Backend::Disk { .. }, _) => self.begin(number, disks, chain, head)?,
+                // Its queue is not looked at.
+                (Backend::Lost, _) => self.link.park(head),
+                (Backend::Disk { .. }, _) => {
+                    let others_wait = self.begin(number, disks, chain, head)?;
+                    if others_wait && !self.link.is_parked() {
+                        return Ok(true);
+                    }
+                }
             }
             if self.link.is_parked() {
                 break;
@@ -52,12 +59,13 @@ impl Device {
     fn has_turn(&self, number: usize, disks: &[Disk]) -> bool {
         let Backend::Disk { volume, .. } = &self.backend else { return true };
         let Some(disk) = disks.get(volume.disk) else { return true };
-        disk.waiting().is_none_or(|(first, pieces)| first == number && disk.has_room(pieces))
+        disk.may_try(number)
     }
 
-    fn begin(&mut self, number: usize, disks: &mut [Disk], chain: &Chain, head: Head) -> Result<(), Broken> {
-        let Backend::Disk { volume, shown, serial, has_flush } = &self.backend else { return Ok(()) };
-        let Some(disk) = disks.get_mut(volume.disk) else { return Ok(()) };
+    /// Begins a request, or parks it. Whether other devices wait for the disk: then this one's turn is over.
+    fn begin(&mut self, number: usize, disks: &mut [Disk], chain: &Chain, head: Head) -> Result<bool, Broken> {
+        let Backend::Disk { volume, shown, serial, has_flush } = &self.backend else { return Ok(false) };
+        let Some(disk) = disks.get_mut(volume.disk) else { return Ok(false) };
         let request = Request::parse(&self.ram, chain, shown)?;
         let mut ranges = [Range::default(); MAX_RANGES];
         let first = volume.extent.sector;
@@ -83,19 +91,17 @@ impl Device {
         let (work, data, written) = match step {
             Step::Answer(status, written) => {
                 let written = request.reply.finish(&self.ram, status, written)?;
-                return self.give_back(head, written);
+                return self.give_back(head, written).map(|()| false);
             }
             Step::Disk(work, data, written) => (work, data, written),
         };
-        let pieces = data.map_or(1, |data| data.pieces().count());
-        if disk.waiting().is_some_and(|(first, _)| first != number) || !disk.has_room(pieces) {
-            if disk.waiting().is_none_or(|(first, _)| first == number) {
-                disk.set_waiting(Some((number, pieces)));
-            }
+        let pieces_wanted = data.map_or(1, |data| data.pieces().count());
+        if !disk.is_turn(number, pieces_wanted) {
+            disk.wait(number, pieces_wanted);
             self.link.park(head);
-            return Ok(());
+            return Ok(true);
         }
-        disk.set_waiting(None);
+        let others_wait = disk.take_turn(number);
         let changes = matches!(work, Work::Write(_) | Work::Discard(_) | Work::Fill(_));
         let is_last = !(changes && *has_flush && virtio::blk::is_write_through(self.link.accepted));
         let guest = Guest { device: number, head, reply: request.reply, written, is_last };
@@ -107,10 +113,13 @@ impl Device {
                 self.link.begin();
                 hooks::submitted(disk.outstanding());
             }
-            Err(Full(Ticket::Guest(guest))) => self.link.park(guest.head),
+            Err(Full(Ticket::Guest(guest))) => {
+                disk.wait(number, pieces_wanted);
+                self.link.park(guest.head);
+            }
             Err(Full(Ticket::Own)) => {}
         }
-        Ok(())
+        Ok(others_wait)
     }
 
     /// The ranges of a request, copied, checked, and as the disk counts sectors.

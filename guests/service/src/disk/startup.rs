@@ -90,7 +90,8 @@ impl Disk {
             slots,
             facts,
             has_news: false,
-            waiting: None,
+            waiting: heapless::Deque::new(),
+            alive_at: timer::now(),
             is_lost: false,
         };
         disk.enable_interrupt(false);
