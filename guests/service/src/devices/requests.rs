@@ -17,6 +17,7 @@ enum Step<'c> {
 
 impl Device {
     /// Takes up to [`CAP`] or [`ENTROPY_CAP`] requests. Whether there were any.
+    #[inline(never)]
     pub(super) fn serve(
         &mut self,
         number: usize,
@@ -88,6 +89,11 @@ impl Device {
             Step::Disk(work, data, written) => (work, data, written),
         };
         let pieces = data.map_or(1, |data| data.pieces().count());
+        if disk.facts().seg_max != 0 && pieces > disk.facts().seg_max as usize {
+            // More than was offered.
+            let written = request.reply.finish(&self.ram, Status::IoError, 0)?;
+            return self.give_back(head, written);
+        }
         if disk.waiting().is_some_and(|(first, _)| first != number) || !disk.has_room(pieces) {
             if disk.waiting().is_none_or(|(first, _)| first == number) {
                 disk.set_waiting(Some((number, pieces)));
@@ -159,9 +165,6 @@ impl Device {
     }
 
     fn give_back(&mut self, head: Head, written: u32) -> Result<(), Broken> {
-        match self.link.queue() {
-            Some(queue) => queue.push(&self.ram, head, written),
-            None => Ok(()),
-        }
+        self.link.give_back(&self.ram, head, written)
     }
 }
