@@ -96,8 +96,14 @@ impl Console {
     }
 
     /// Moves what can be moved. Whether it is worth to come back at once.
+    #[inline]
     pub fn pump(&mut self, now: u64) -> bool {
         let is_due = self.deadline.is_some_and(|deadline| now >= deadline);
+        if self.has_news || is_due { self.move_on(now, is_due) } else { false }
+    }
+
+    #[inline(never)]
+    fn move_on(&mut self, now: u64, is_due: bool) -> bool {
         if !self.is_taken && is_due && !self.is_over {
             self.deadline = None;
             self.open();

@@ -11,6 +11,7 @@ pub use offer::offer_all;
 
 use crate::disk::{Disk, Ticket};
 use crate::entropy::Entropy;
+use crate::hooks;
 use crate::hypercall;
 use crate::memory::Ram;
 use crate::volumes::Volume;
@@ -23,7 +24,7 @@ use core::fmt;
 use core::sync::atomic::Ordering;
 use link::Link;
 use virtio::Chain;
-use virtio::blk::{self, Status};
+use virtio::blk;
 
 /// Requests that one disk may have begun in a turn.
 const CAP: usize = 16;
@@ -105,17 +106,18 @@ impl Devices {
     pub fn complete(&mut self, disks: &mut [Disk]) -> bool {
         let mut has_worked = false;
         for disk in disks {
-            while let Some((ticket, status)) = disk.reap() {
-                crate::hooks::completed();
+            while disk.has_completed() {
                 has_worked = true;
-                self.complete_one(disk, ticket, status);
+                self.complete_one(disk);
             }
         }
         has_worked
     }
 
-    fn complete_one(&mut self, disk: &mut Disk, ticket: Ticket, status: Status) {
-        let Ticket::Guest(guest) = ticket else { return };
+    #[inline(never)]
+    fn complete_one(&mut self, disk: &mut Disk) {
+        let Some((Ticket::Guest(guest), status)) = disk.reap() else { return };
+        hooks::completed();
         let Some(device) = self.all.get_mut(guest.device) else { return };
         if let Err(broken) = device.complete(disk, guest, status) {
             device.break_down(&broken);
@@ -127,13 +129,17 @@ impl Devices {
         let count = self.all.len();
         let first = self.first;
         self.first = if first + 1 < count { first + 1 } else { 0 };
-        for disk in &mut *disks {
+        for disk in disks.iter_mut().filter(|disk| disk.waiting().is_some()) {
             // Who waited and was reset waits no more.
             disk.keep_waiting(|number| self.all.get(number).is_some_and(|device| device.link.is_parked()));
         }
         let mut has_worked = false;
-        for number in (first..count).chain(0..first) {
-            let Some(device) = self.all.get_mut(number) else { continue };
+        for place in first..first + count {
+            let number = if place < count { place } else { place - count };
+            let Some(device) = self.all.get_mut(number).filter(|device| device.link.is_running()) else { continue };
+            if !device.link.has_work(&device.ram) {
+                continue;
+            }
             match device.serve(number, disks, entropy, &mut self.chain) {
                 Ok(worked) => has_worked |= worked,
                 Err(broken) => device.break_down(&broken),
@@ -142,9 +148,12 @@ impl Devices {
         has_worked
     }
 
-    /// Interrupts the guests that want to hear of what was given back since the last call.
-    pub fn interrupt(&mut self) {
-        for device in &mut self.all {
+    /// Interrupts the guests that want to hear of what was given back. `is_last`: no turn follows for some time.
+    pub fn interrupt(&mut self, is_last: bool) {
+        for device in self.all.iter_mut().filter(|device| device.link.is_running()) {
+            if !device.link.is_worth_an_interrupt(is_last) {
+                continue;
+            }
             match device.link.wants_interrupt(&device.ram) {
                 // Stale: a reset came first, and the state's word says so.
                 Ok(true) => drop(hypercall::device_raise(device.id, device.link.epoch)),
@@ -169,11 +178,12 @@ impl Devices {
 
 impl Device {
     /// Reads the device's state and follows it.
+    #[cold]
     fn refresh(&mut self) {
         let Ok(state) = hypercall::device_state(self.id) else { return };
         match state.phase {
             Phase::Active if state.status & DRIVER_OK != 0 => {
-                if self.link.is_running(state.epoch) {
+                if self.link.is_known(state.epoch) {
                     return;
                 }
                 if state.status & NEEDS_RESET != 0 {
@@ -206,6 +216,7 @@ impl Device {
     }
 
     /// The driver broke a ring: the device is of no use until it is reset.
+    #[cold]
     fn break_down(&mut self, why: &dyn fmt::Display) {
         let epoch = self.link.epoch;
         self.link.set_broken(epoch);

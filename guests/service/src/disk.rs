@@ -221,15 +221,22 @@ impl Disk {
     }
 
     /// Tells the device of what was added since the last call.
+    #[inline]
     pub fn notify(&mut self) {
-        if core::mem::take(&mut self.has_news) {
-            // The available index is seen before the device's wish is read.
-            insn::dmb_ish();
-            if self.queue.should_notify() {
-                self.transport.notify(REQUESTS);
-            }
-            hooks::issued();
+        if self.has_news {
+            self.tell();
         }
+    }
+
+    #[inline(never)]
+    fn tell(&mut self) {
+        self.has_news = false;
+        // The available index is seen before the device's wish is read.
+        insn::dmb_ish();
+        if self.queue.should_notify() {
+            self.transport.notify(REQUESTS);
+        }
+        hooks::issued();
     }
 
     /// The next request that has completed.
@@ -252,6 +259,7 @@ impl Disk {
     }
 
     /// Whether something has completed.
+    #[inline]
     pub fn has_completed(&self) -> bool {
         self.queue.can_pop()
     }

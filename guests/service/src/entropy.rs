@@ -135,10 +135,15 @@ impl Entropy {
     }
 
     /// Seeds anew when it is time; never waits.
+    #[inline]
     pub fn turn(&mut self) {
-        if self.left > 0 {
-            return;
+        if self.left == 0 {
+            self.seed();
         }
+    }
+
+    #[cold]
+    fn seed(&mut self) {
         if let Some(fresh) = self.source.poll() {
             let mut seed = [0; SEED];
             self.generator.fill_bytes(&mut seed);

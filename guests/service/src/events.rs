@@ -4,7 +4,7 @@ use crate::arch::insn;
 use crate::hypercall::Hello;
 use abi::MAX_CORES;
 use abi::service::{DevicePage, EventPage, ServicePage};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering, fence};
 
 /// What is new.
 #[derive(Clone, Copy, Default, Debug)]
@@ -53,7 +53,7 @@ impl Events {
 
     /// Whether [`Events::look`] would see something.
     pub fn has_news(&self) -> bool {
-        self.page.cores.iter().zip(&self.cores).any(|(word, seen)| word.load(Ordering::Acquire) != *seen)
+        self.page.cores.iter().zip(&self.cores).any(|(word, seen)| word.load(Ordering::Relaxed) != *seen)
     }
 
     /// Whether all other partitions have stopped for good.
@@ -77,9 +77,13 @@ impl Events {
 fn differ(words: &[AtomicU64], seen: &mut [u64]) -> bool {
     let mut has_changed = false;
     for (word, seen) in words.iter().zip(seen) {
-        let value = word.load(Ordering::Acquire);
-        has_changed |= value != *seen;
-        *seen = value;
+        let value = word.load(Ordering::Relaxed);
+        if value != *seen {
+            has_changed = true;
+            *seen = value;
+        }
     }
+    // What was written before the words is seen behind them.
+    fence(Ordering::Acquire);
     has_changed
 }

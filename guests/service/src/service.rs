@@ -15,12 +15,11 @@ use abi::plan::{DOORBELL_INTID, Kind, Plan};
 use abi::{IntId, machine};
 use alloc::vec::Vec;
 
-/// Turns without work before the service sleeps although a disk has requests: an interrupt costs more than they do.
-const TURNS_FOR_DISKS: u32 = 200;
-/// Turns without work before it sleeps after a guest was given something back: often it asks for more at once.
-const TURNS_FOR_GUESTS: u32 = 100;
+/// Turns without work before the service sleeps: a guest that was given something back often asks for more at once, and
+/// one that asks seldom asks for one thing only. Each costs some 250 instructions; to sleep and wake takes a guest an exit.
+const PATIENCE: u32 = 32;
 /// While it polls, it looks at EL2's words in each turn with a multiple of this number.
-const LOOK_EVERY: u32 = 8;
+const LOOK_EVERY: u32 = 32;
 
 /// Everything that the loop turns over.
 struct Service {
@@ -33,14 +32,14 @@ struct Service {
     devices: Devices,
     /// Turns since there was work for a disk or a guest.
     idle_turns: u32,
-    /// Of these, so many are worth it.
+    /// How many of these are worth it.
     patience: u32,
 }
 
 /// Sets everything up and serves for ever.
 pub fn run(plan: &'static Plan, hello: &Hello) -> ! {
     hooks::arm(hello.restarts);
-    let watchdog = Watchdog::start(plan.watchdog_ms);
+    let mut watchdog = Watchdog::start(plan.watchdog_ms);
     // SAFETY: the plan gives this region to the service alone, map.rs maps it, and this is the only call.
     let kept = unsafe { Kept::open(&plan.kept, hello.boot) };
     let kept = kept.unwrap_or_else(|| panic!("the kept memory {} is too small", plan.kept));
@@ -59,10 +58,11 @@ pub fn run(plan: &'static Plan, hello: &Hello) -> ! {
     gic.enable(console.uart().intid());
 
     let wants_entropy = plan.devices.iter().any(|device| device.kind == Kind::Entropy);
+    watchdog.feed(timer::now());
     let entropy = if wants_entropy { Entropy::start(plan.transports) } else { None };
-    let mut disks = disk::open_all(plan.transports);
+    let mut disks = disk::open_all(plan.transports, &mut watchdog);
     // SAFETY: map.rs maps the page, and the RAM of the plan's partitions.
-    let devices = unsafe { devices::offer_all(plan, page, &kept, &mut disks, entropy.is_some()) };
+    let devices = unsafe { devices::offer_all(plan, page, &kept, &mut disks, entropy.is_some(), &mut watchdog) };
     for disk in &disks {
         gic.enable(disk.place().intid);
     }
@@ -111,19 +111,20 @@ impl Service {
         let has_completed = self.devices.complete(&mut self.disks);
         let has_begun = self.devices.serve(&mut self.disks, &mut self.entropy);
         self.disks.iter_mut().for_each(Disk::notify);
-        self.devices.interrupt();
+        self.devices.interrupt(false);
         if let Some(entropy) = &mut self.entropy {
             entropy.turn();
         }
         if has_completed || has_begun {
-            let is_busy = self.disks.iter().any(|disk| disk.outstanding() > 0);
-            self.patience = if is_busy { TURNS_FOR_DISKS } else { TURNS_FOR_GUESTS };
+            self.patience = PATIENCE;
         }
         has_completed || has_begun
     }
 
     /// Waits for an interrupt, unless something happened meanwhile.
+    #[inline(never)]
     fn sleep(&mut self) {
+        self.devices.interrupt(true);
         let has_work = self.devices.request_kicks();
         let busy = |disk: &&mut Disk| disk.outstanding() > 0;
         self.disks.iter_mut().filter(busy).for_each(|disk| disk.enable_interrupt(true));

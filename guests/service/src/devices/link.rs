@@ -37,7 +37,14 @@ pub(super) struct Link {
     outstanding: u32,
     /// The driver was asked to kick.
     is_kicked: bool,
+    /// Chains given back of which the driver was not told.
+    untold: u16,
+    /// Turns since the first of them.
+    waited: u32,
 }
+
+/// Turns that a driver with more requests under way waits for company of the first completed one.
+const COMPANY: u32 = 32;
 
 impl Link {
     pub(super) fn new(record: &'static Survivor) -> Self {
@@ -50,12 +57,28 @@ impl Link {
             parked: None,
             outstanding: 0,
             is_kicked: true,
+            untold: 0,
+            waited: 0,
         }
     }
 
     /// Whether the driver of this epoch is served, or has broken the device.
-    pub(super) fn is_running(&self, epoch: u64) -> bool {
+    pub(super) fn is_known(&self, epoch: u64) -> bool {
         matches!(self.phase, Phase::Running(_) | Phase::Broken) && self.epoch == epoch
+    }
+
+    /// Whether the driver is served.
+    #[inline]
+    pub(super) fn is_running(&self) -> bool {
+        matches!(self.phase, Phase::Running(_))
+    }
+
+    /// Whether there may be a chain to take.
+    #[inline]
+    pub(super) fn has_work(&mut self, ram: &Ram) -> bool {
+        let is_waiting = self.parked.is_some() || self.again.is_some();
+        // What breaks the ring here breaks it when the chain is taken, too.
+        is_waiting || self.queue().is_some_and(|queue| queue.has_work(ram) != Ok(false))
     }
 
     /// The driver is ready: takes its queue, or takes it over from the life before. Whether the state was still true.
@@ -159,6 +182,30 @@ impl Link {
     /// A disk has completed one.
     pub(super) fn end(&mut self) {
         self.outstanding = self.outstanding.saturating_sub(1);
+    }
+
+    /// Gives a chain back.
+    pub(super) fn give_back(&mut self, ram: &Ram, head: Head, written: u32) -> Result<(), Broken> {
+        let Phase::Running(queue) = &mut self.phase else { return Ok(()) };
+        self.untold = self.untold.saturating_add(1);
+        queue.push(ram, head, written)
+    }
+
+    /// Whether the driver should hear of what was given back: as much as is still under way, or nothing more for a while.
+    /// An interrupt costs a guest two exits, so one that keeps many requests under way gets them in bunches.
+    #[inline]
+    pub(super) fn is_worth_an_interrupt(&mut self, is_last: bool) -> bool {
+        let Phase::Running(queue) = &self.phase else { return false };
+        if self.untold == 0 && !is_last {
+            return false;
+        }
+        if self.untold < queue.in_flight() && self.waited < COMPANY && !is_last {
+            self.waited += 1;
+            return false;
+        }
+        self.waited = 0;
+        // After a life of the service before this one the queue itself knows of more.
+        core::mem::take(&mut self.untold) > 0 || is_last
     }
 
     pub(super) fn wants_interrupt(&mut self, ram: &Ram) -> Result<bool, Broken> {

@@ -6,7 +6,9 @@ use crate::hypercall;
 use crate::kept::Kept;
 use crate::memory::Ram;
 use crate::say;
+use crate::timer;
 use crate::volumes::{Explained, Finder, Missing, Volume};
+use crate::watchdog::Watchdog;
 use abi::VirtioId;
 use abi::plan::{self, Kind, Origin, Plan, SERIAL};
 use abi::service::DevicePage;
@@ -40,10 +42,12 @@ pub unsafe fn offer_all(
     kept: &Kept,
     disks: &mut [Disk],
     has_entropy: bool,
+    watchdog: &mut Watchdog,
 ) -> Devices {
     let mut finder = Finder::new(plan);
     let mut devices = Devices { page, all: Vec::new(), chain: Box::new(Chain::new()), first: 0 };
     for (number, planned) in (0..).zip(&plan.devices) {
+        watchdog.feed(timer::now());
         let id = VirtioId::new(number);
         let (Some(partition), Some(record)) = (plan.partitions.get(planned.partition.index()), kept.record(id)) else {
             continue;
@@ -120,7 +124,7 @@ fn disk_backend(
     let shown = blk::Disk {
         capacity: volume.extent.sectors,
         block_size: facts.block_size,
-        size_max: facts.size_max,
+        size_max: None,
         mode,
         discard: facts.discard,
         write_zeroes: facts.write_zeroes,

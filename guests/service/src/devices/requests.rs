@@ -17,6 +17,7 @@ enum Step<'c> {
 
 impl Device {
     /// Takes up to [`CAP`] or [`ENTROPY_CAP`] requests. Whether there were any.
+    #[inline(never)]
     pub(super) fn serve(
         &mut self,
         number: usize,
@@ -96,6 +97,11 @@ impl Device {
             Step::Disk(work, data, written) => (work, data, written),
         };
         let pieces_wanted = data.map_or(1, |data| data.pieces().count());
+        if disk.facts().seg_max != 0 && pieces_wanted > disk.facts().seg_max as usize {
+            // More than was offered.
+            let written = request.reply.finish(&self.ram, Status::IoError, 0)?;
+            return self.give_back(head, written).map(|()| false);
+        }
         if !disk.is_turn(number, pieces_wanted) {
             disk.wait(number, pieces_wanted);
             self.link.park(head);
@@ -168,9 +174,6 @@ impl Device {
     }
 
     fn give_back(&mut self, head: Head, written: u32) -> Result<(), Broken> {
-        match self.link.queue() {
-            Some(queue) => queue.push(&self.ram, head, written),
-            None => Ok(()),
-        }
+        self.link.give_back(&self.ram, head, written)
     }
 }

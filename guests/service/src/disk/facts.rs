@@ -4,18 +4,16 @@ use abi::plan::SERIAL;
 use virtio::blk::{Limits, MAX_RANGES, SECTOR};
 use virtio_drivers::transport::Transport;
 
-const F_SIZE_MAX: u64 = 1 << 1;
 const F_SEG_MAX: u64 = 1 << 2;
 const F_RO: u64 = 1 << 5;
 const F_BLK_SIZE: u64 = 1 << 6;
 const F_FLUSH: u64 = 1 << 9;
 const F_DISCARD: u64 = 1 << 13;
 const F_WRITE_ZEROES: u64 = 1 << 14;
-/// What the driver can make use of.
-pub(super) const WANTED: u64 = F_SIZE_MAX | F_SEG_MAX | F_RO | F_BLK_SIZE | F_FLUSH | F_DISCARD | F_WRITE_ZEROES;
+/// What the driver can make use of. Not SIZE_MAX: pieces that are neighbours go to the disk as one, however long.
+pub(super) const WANTED: u64 = F_SEG_MAX | F_RO | F_BLK_SIZE | F_FLUSH | F_DISCARD | F_WRITE_ZEROES;
 
 const CAPACITY: usize = 0;
-const SIZE_MAX: usize = 8;
 const SEG_MAX: usize = 12;
 const BLK_SIZE: usize = 20;
 const MAX_DISCARD_SECTORS: usize = 36;
@@ -34,10 +32,8 @@ pub struct Facts {
     pub capacity: u64,
     /// Bytes of its blocks.
     pub block_size: u32,
-    /// Most bytes of a piece of data.
-    pub size_max: Option<u32>,
-    /// Most pieces of data in a request.
-    pub seg_max: Option<u32>,
+    /// Most pieces of data in a request; 0 where it does not say.
+    pub seg_max: u32,
     /// It cannot be written.
     pub is_read_only: bool,
     /// It has a cache that must be flushed.
@@ -67,8 +63,7 @@ impl Facts {
             serial: heapless::String::new(),
             capacity,
             block_size: block_size.unwrap_or(SECTOR),
-            size_max: optional(F_SIZE_MAX, SIZE_MAX)?.filter(|size| *size != 0),
-            seg_max: optional(F_SEG_MAX, SEG_MAX)?.filter(|count| *count != 0),
+            seg_max: optional(F_SEG_MAX, SEG_MAX)?.unwrap_or(0),
             is_read_only: features & F_RO != 0,
             has_flush: features & F_FLUSH != 0,
             discard,

@@ -2,6 +2,7 @@
 
 use super::facts::WANTED;
 use super::{Disk, Facts, PIECES, QUEUE, REQUESTS, Slots, Ticket, Work};
+use crate::watchdog::Watchdog;
 use crate::{dma, say, timer, transports};
 use abi::plan::{SERIAL, Transports};
 use addr::{ByteSize, PAGE_SIZE, Pa};
@@ -10,8 +11,8 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::ptr::NonNull;
 use gpt::{BlockIo, BlockSize, Lba, SECTOR};
-use virtio::blk::Status;
-use virtio::{MAX_SEGMENTS, PhysicalPiece};
+use virtio::PhysicalPiece;
+use virtio::blk::{SEG_MAX, Status};
 use virtio_drivers::queue::VirtQueue;
 use virtio_drivers::transport::mmio::MmioTransport;
 use virtio_drivers::transport::{DeviceStatus, DeviceType, Transport};
@@ -39,7 +40,7 @@ impl fmt::Display for Unfit {
             Self::Features => f.write_str("it does not accept the driver's features"),
             Self::Configuration => f.write_str("its configuration space is too short"),
             Self::Queue(size) => write!(f, "its queue has {size} elements, and {QUEUE} are needed (QEMU: queue-size)"),
-            Self::Pieces(count) => write!(f, "its requests have at most {count} pieces, and {MAX_SEGMENTS} are needed"),
+            Self::Pieces(count) => write!(f, "its requests have at most {count} pieces, and {SEG_MAX} are needed"),
             Self::Arena => f.write_str("the service's kept memory is too small for it (raise [service] memory)"),
             Self::Silent => f.write_str("it does not answer"),
         }
@@ -47,10 +48,11 @@ impl fmt::Display for Unfit {
 }
 
 /// All of the board's disks that can be used; each other one is named.
-pub fn open_all(row: Option<Transports>) -> Vec<Disk> {
+pub fn open_all(row: Option<Transports>, watchdog: &mut Watchdog) -> Vec<Disk> {
     let mut disks = Vec::new();
     let buffer = dma::allocate(PAGES);
     for (place, transport) in transports::devices(row, DeviceType::Block) {
+        watchdog.feed(timer::now());
         let number = place.number;
         let result = buffer.ok_or(Unfit::Arena).and_then(|buffer| Disk::start(place, transport, buffer));
         match result {
@@ -73,8 +75,8 @@ impl Disk {
     ) -> Result<Self, Unfit> {
         let features = transports::negotiate(&mut transport, WANTED).ok_or(Unfit::Features)?;
         let facts = Facts::read(&transport, features).ok_or(Unfit::Configuration)?;
-        if let Some(count) = facts.seg_max.filter(|count| *count < MAX_SEGMENTS as u32) {
-            return Err(Unfit::Pieces(count));
+        if facts.seg_max != 0 && facts.seg_max < SEG_MAX {
+            return Err(Unfit::Pieces(facts.seg_max));
         }
         let size = transport.max_queue_size(REQUESTS);
         if size < QUEUE as u32 {
