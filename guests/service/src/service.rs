@@ -79,6 +79,7 @@ impl Service {
             let now = timer::now();
             self.watchdog.feed(now);
             let has_shown = self.console.pump(now);
+            hooks::turn(has_worked);
             if has_worked {
                 self.idle_turns = 0;
             } else {
