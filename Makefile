@@ -85,6 +85,11 @@ test-long: ## Every combination and the long tortures
 	@$(MAKE) check test-guests
 	@cargo run --release -q -p bulkhead-tests -- --long $(FILTER)
 
+.PHONY: fuzz
+fuzz: ## Fuzz what a guest controls, a minute per target (FUZZ_SECONDS=N; needs cargo-fuzz and a nightly Rust)
+	@targets=$$(cargo +nightly fuzz list) && for target in $$targets; do \
+		cargo +nightly fuzz run "$$target" -- -max_total_time=$(or $(FUZZ_SECONDS),60) || exit; done
+
 bench: ## Count instructions per hypervisor path, with and without Bulkhead
 	@scripts/setup test
 	@$(MAKE) bare-metal

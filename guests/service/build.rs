@@ -5,7 +5,7 @@
 //! before the MMU makes these sections read-only.
 
 fn main() {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/link.ld");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../service/link.ld");
     println!("cargo:rerun-if-changed={script}");
     println!("cargo:rustc-link-arg-bins=-T{script}");
     for argument in ["-pie", "--no-dynamic-linker", "-znotext", "-zmax-page-size=4096", "--strip-debug"] {

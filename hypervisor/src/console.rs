@@ -10,6 +10,7 @@ mod handover;
 mod logger;
 mod terminal;
 
+pub use commands::boot_number;
 pub use handover::{command, give_back, is_taken, read_source, service_says, take, type_for};
 pub use logger::say;
 pub use terminal::{Terminal, guest_read, guest_write};

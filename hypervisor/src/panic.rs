@@ -5,7 +5,7 @@
 
 use crate::arch::{self, guest, guest::GuestFrame};
 use crate::core_local::{self, Doorbell};
-use crate::{firmware, gic, memory, partition, uart};
+use crate::{console, firmware, gic, memory, partition, uart};
 use aarch64_cpu::registers::{ELR_EL2, ESR_EL2, FAR_EL2};
 use core::fmt;
 use core::panic::PanicInfo;
@@ -53,10 +53,14 @@ fn end(what: fmt::Arguments<'_>, place: Option<(&str, u32)>, backtrace: Backtrac
     }
     let core = core_local::try_this();
     let id = core.map_or(0, |core| u64::from(core.id.number()));
-    // First: a core that runs the service partition writes to the UART, as far as it knows for itself.
-    core_local::all().filter(|other| Some(other.id) != core.map(|core| core.id)).for_each(|other| {
-        other.ask(Doorbell::Halt, gic::ring);
-    });
+    let halt_others = || {
+        let others = core_local::all().filter(|other| Some(other.id) != core.map(|core| core.id));
+        others.for_each(|other| other.ask(Doorbell::Halt, gic::ring));
+    };
+    if console::is_taken() {
+        // The service's core writes to the UART, as far as it knows for itself.
+        halt_others();
+    }
     let name = core.and_then(|core| core.assignment).map_or("none", |assignment| assignment.partition.name());
     emergency(format_args!("\r\nbulkhead: PANIC on core{id} (partition: {name}): {what}\r\n"));
     if let Some((file, line)) = place {
@@ -64,6 +68,7 @@ fn end(what: fmt::Arguments<'_>, place: Option<(&str, u32)>, backtrace: Backtrac
     }
     emergency(format_args!("bulkhead: backtrace:{backtrace}\r\n"));
     emergency(format_args!("bulkhead: this is a bug in Bulkhead {}, not in a guest\r\n", env!("CARGO_PKG_VERSION")));
+    halt_others();
     if partition::resets_on_panic() {
         emergency(format_args!("bulkhead: the machine resets (on_hypervisor_panic)\r\n"));
         firmware::reset();

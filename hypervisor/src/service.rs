@@ -117,19 +117,23 @@ fn tell(core: &'static Core, pages: &Pages, word: &AtomicU64) {
     }
 }
 
-/// On the service's core: its doorbell becomes an interrupt of its own.
+/// On the service's core: its doorbell becomes an interrupt of its own, which ends its sleep. It has one such interrupt for
+/// each time that it goes to sleep, or a guest that kicks without end would keep its core here.
 pub fn wake(core: &'static Core, partition: &'static Partition) {
+    if let Some(pages) = PAGES.get() {
+        pages.own.is_sleeping.store(0, Ordering::Relaxed);
+    }
     interrupt::pulse(core, partition, plan::DOORBELL_INTID);
 }
 
-/// A life of the service begins or has ended: nothing that it said counts, and EL2 has the console.
+/// A life of the service begins or has ended: nothing that it said counts, and EL2 has the console. Behind the reset of its
+/// vGIC, which disables the UART's interrupt.
 pub fn forget(core: &'static Core) {
     IS_UP.store(false, Ordering::Release);
     if let Some(pages) = PAGES.get() {
         pages.own.is_sleeping.store(0, Ordering::Relaxed);
     }
-    // Whether it had it or not.
-    let _ = console::give_back(core);
+    console::give_back(core);
 }
 
 /// Seconds since 1970, as far as anybody has said.
@@ -164,7 +168,11 @@ fn answer(
     }
     match call {
         Call::Hello => {}
-        Call::ConsoleTake => return if first == 0 { console::give_back(core) } else { console::take(core) },
+        Call::ConsoleTake if first == 0 => console::give_back(core),
+        Call::ConsoleTake => {
+            let focus = console::take(core, partition)?;
+            results(frame, &[u64::from(focus.number())]);
+        }
         Call::ConsoleRead => {
             let mut text = [0; TEXT];
             let (bytes, dropped) = console::read_source(first, &mut text)?;
@@ -197,7 +205,7 @@ fn hello(partition: &'static Partition, version: u64, frame: &mut GuestFrame) ->
     let pages = PAGES.get().filter(|_| version == VERSION).ok_or(Status::Invalid)?;
     IS_UP.store(true, Ordering::Release);
     let at = pages.pa.as_u64();
-    results(frame, &[partition.restarts(), at, at + PAGE_SIZE, at + 2 * PAGE_SIZE]);
+    results(frame, &[partition.restarts(), at, at + PAGE_SIZE, at + 2 * PAGE_SIZE, console::boot_number()]);
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 //! QueueNotify, the frequent one, takes no lock: a word in the service's event page changes. Everything else is the
 //! register model's (crate `virtio-mmio`), under the device's lock. Lock order: a partition's life, then a device, then a vGIC.
 
+use crate::arch::barrier;
 use crate::arch::guest::GuestFrame;
 use crate::core_local::{Assignment, Core};
 use crate::exit::Verdict;
@@ -115,6 +116,8 @@ impl Device {
     #[inline(never)]
     fn write(&self, core: &'static Core, at: u16, value: u32) -> Verdict {
         let effect = self.transport.lock().write(at, value, &mut { self.shown });
+        // The guest reads the page as Device memory next, and this was a store to Normal memory.
+        barrier::dmb_ish();
         if matches!(effect, Effect::Tell | Effect::TellAndRetry) {
             service::tell_state(core, self.id);
         }
@@ -131,7 +134,9 @@ impl Device {
     }
     /// [`Transport::configure`].
     pub fn configure(&self, at: u64, value: u64) -> Result<(), Status> {
-        self.transport.lock().configure(at, value as u32, &mut { self.shown })
+        let result = self.transport.lock().configure(at, value as u32, &mut { self.shown });
+        barrier::dmb_ish();
+        result
     }
     /// [`Transport::quiet`].
     pub fn quiet(&self, epoch: u64) -> Result<(), Status> {
@@ -161,6 +166,7 @@ impl Device {
     /// The service offers it, with these features.
     pub fn offer(&self, features: u64) -> Result<(), Status> {
         self.transport.lock().offer(features, &mut { self.shown })?;
+        barrier::dmb_ish();
         self.answer.store(Answer::Offered as u8, Ordering::Release);
         Ok(())
     }

@@ -5,6 +5,7 @@
 //! Nothing here knows what runs in the machine.
 
 use crate::conversation::Conversation;
+use crate::disk::Disk;
 use crate::run::Run;
 use anyhow::{Context, Result, ensure};
 use std::ffi::{OsStr, OsString};
@@ -88,6 +89,16 @@ impl Recipe {
         self.arg("-device").arg(format!("loader,cpu-num=0,addr={address:#x}"))
     }
 
+    /// One more disk.
+    pub fn disk(self, disk: &Disk) -> Self {
+        disk.arguments().into_iter().fold(self, Self::arg)
+    }
+
+    /// A source of entropy, in a virtio-mmio transport of version 2.
+    pub fn entropy(self) -> Self {
+        self.arg("-global").arg("virtio-mmio.force-legacy=false").arg("-device").arg("virtio-rng-device")
+    }
+
     /// Starts QEMU for `run`.
     pub fn start(self, run: &Run) -> Result<Machine> {
         let directory = run.new_directory("qemu")?;
@@ -122,6 +133,11 @@ impl Machine {
         let status = self.child.wait().context("waiting for QEMU")?;
         ensure!(status.success(), "QEMU ended with {status}: {}{}", self.complaint(), self.console.transcript().tail());
         Ok(())
+    }
+
+    /// Ends the machine as a power failure does.
+    pub fn power_failure(mut self) -> Result<()> {
+        self.child.kill().and_then(|()| self.child.wait()).context("cannot end QEMU").map(drop)
     }
 
     /// What QEMU itself had to say.

@@ -12,6 +12,7 @@ mod bundle;
 mod control;
 mod conversation;
 mod counters;
+mod disk;
 mod elcount;
 mod figures;
 mod gdb;

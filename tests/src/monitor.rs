@@ -61,6 +61,28 @@ impl Drop for Socket {
     }
 }
 
+/// What reached a disk, in operations since QEMU's start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Reads.
+    pub reads: u64,
+    /// Writes.
+    pub writes: u64,
+    /// Flushes to the medium.
+    pub flushes: u64,
+}
+
+impl Traffic {
+    fn parse(counts: &str) -> Option<Self> {
+        let count = |name| counts.split_whitespace().find_map(|word| word.strip_prefix(name)?.parse().ok());
+        Some(Self {
+            reads: count("rd_operations=")?,
+            writes: count("wr_operations=")?,
+            flushes: count("flush_operations=")?,
+        })
+    }
+}
+
 /// The monitor of a running QEMU.
 pub struct Monitor {
     prompt: Conversation,
@@ -91,6 +113,15 @@ impl Monitor {
         Ok(words)
     }
 
+    /// What the machine has asked of the disk with this serial number.
+    pub fn disk_traffic(&mut self, serial: &str) -> Result<Traffic> {
+        self.prompt.send("info blockstats\n")?;
+        let said = self.prompt.expect("\n(qemu) ", 20)?;
+        let lines = said.lines().filter_map(|line| line.trim().split_once(": "));
+        let traffic = lines.filter(|(name, _)| *name == serial).find_map(|(_, counts)| Traffic::parse(counts));
+        traffic.with_context(|| format!("QEMU said nothing of the disk {serial}: {said:?}"))
+    }
+
     /// Stops the machine for a debugger. QEMU takes one in its life.
     pub fn debug(&mut self) -> Result<Gdb> {
         let socket = Socket::new()?;
@@ -117,5 +148,16 @@ impl Monitor {
         // The next one may not have the same name as this.
         self.prompt.send("gdbserver none\n")?;
         self.prompt.expect("(qemu) ", 20).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn traffic_is_read() {
+        let counts = "rd_bytes=4096 wr_bytes=512 rd_operations=1 wr_operations=2 flush_operations=3 wr_total_time_ns=4";
+        assert_eq!(Traffic::parse(counts), Some(Traffic { reads: 1, writes: 2, flushes: 3 }));
     }
 }

@@ -89,7 +89,13 @@ impl Probe {
 
     /// Gives an order that may take `seconds`.
     pub fn ask_for(&self, console: &mut Conversation, order: &str, seconds: u64) -> Result<Answer> {
-        self.order(console, order)?;
+        self.take_keyboard(console)?;
+        self.ask_on(console, order, seconds)
+    }
+
+    /// Gives an order, when it has the keyboard already: without the line about that, which may take a tenth of a second.
+    pub fn ask_on(&self, console: &mut Conversation, order: &str, seconds: u64) -> Result<Answer> {
+        console.send(format!("{order}\n"))?;
         let own = |line: &str| tag(line).filter(|(name, _)| *name == self.name).map(|(_, text)| text.to_owned());
         console.expect_line(&format!("{} to repeat `{order}`", self.name), SHORT, |line| {
             own(line)?.ends_with(order).then_some(())
@@ -98,21 +104,44 @@ impl Probe {
         console.expect_line(&wanted, seconds, |line| Answer::parse(&own(line)?))
     }
 
+    /// Waits for the answer to an order that was given behind `from`, and whatever else was said meanwhile. What was waited
+    /// for stays so.
+    pub fn answer_behind(&self, console: &Conversation, from: usize, order: &str, seconds: u64) -> Result<Answer> {
+        let (deadline, wanted) = (console.deadline(seconds), format!("{}'s answer to `{order}`", self.name));
+        console.transcript().wait(from, deadline, &wanted, |bytes| {
+            let text = String::from_utf8_lossy(bytes).replace('\r', "");
+            // The last line may not be complete.
+            let text = text.get(..=text.rfind('\n')?)?;
+            let own = text.lines().filter_map(tag).filter(|(name, _)| *name == self.name).map(|(_, line)| line);
+            own.skip_while(|line| !line.ends_with(order)).skip(1).find_map(Answer::parse)
+        })
+    }
+
+    /// Gives an order that must succeed within `seconds`; returns what it says.
+    pub fn ok_within(&self, console: &mut Conversation, order: &str, seconds: u64) -> Result<String> {
+        match self.ask_for(console, order, seconds)? {
+            Answer::Ok(text) => Ok(text),
+            other => bail!("{}: `{order}` ended in {other:x?}", self.name),
+        }
+    }
+
     /// Gives an order that has no answer.
     pub fn order(&self, console: &mut Conversation, order: &str) -> Result<()> {
+        self.take_keyboard(console)?;
+        console.send(format!("{order}\n"))
+    }
+
+    /// What is typed from here on is for it.
+    pub fn take_keyboard(&self, console: &mut Conversation) -> Result<()> {
         console.send([CTRL_T, b'0' + self.digit])?;
         // EL2's line about it would otherwise come in the middle of the repeated order when the host is slow.
         let moved = format!("keyboard: {}", self.name);
-        console.expect_line(&moved, SHORT, |line| line.ends_with(&moved).then_some(()))?;
-        console.send(format!("{order}\n"))
+        console.expect_line(&moved, SHORT, |line| line.ends_with(&moved).then_some(()))
     }
 
     /// Gives an order that must succeed; returns what it says.
     pub fn ok(&self, console: &mut Conversation, order: &str) -> Result<String> {
-        match self.ask(console, order)? {
-            Answer::Ok(text) => Ok(text),
-            other => bail!("{}: `{order}` ended in {other:x?}", self.name),
-        }
+        self.ok_within(console, order, SHORT)
     }
 
     /// Gives an order whose result is one number.

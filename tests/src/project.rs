@@ -90,6 +90,22 @@ impl Project {
         Ok(slot.insert(image).clone())
     }
 
+    /// The image of `tests/systems/NAME.toml` with an EL2 that was built with `feature`.
+    pub fn image_with(&self, name: &str, feature: &str) -> Result<PathBuf> {
+        /// Where cargo puts EL2 below its target directory.
+        const BUILT: &str = "aarch64-unknown-none-softfloat/release/bulkhead-qemu-virt";
+        // A directory of its own: beside this one the tool builds the ordinary EL2.
+        let target = self.target().join(feature);
+        let mut cargo = Command::new("cargo");
+        cargo.args(["build", "--release", "-q", "--target", "aarch64-unknown-none-softfloat"]);
+        cargo.args(["-p", "platform-qemu-virt", "--features", feature, "--target-dir"]).arg(&target);
+        run(cargo.current_dir(&self.root))?;
+        let image = self.scratch.join(format!("{name}-{feature}")).with_extension("img");
+        let system = self.root.join("tests/systems").join(name).with_extension("toml");
+        run(self.tool().arg("build").arg(system).arg("-o").arg(&image).arg("--hypervisor").arg(target.join(BUILT)))?;
+        Ok(image)
+    }
+
     /// Removes the scratch directory, unless something failed: then images, consoles and commands stay for a look.
     pub fn close(self, is_clean: bool) {
         if is_clean {

@@ -10,6 +10,7 @@ mod life;
 mod linux;
 mod panic;
 pub mod restarts;
+mod service;
 pub mod speed;
 mod torture;
 
@@ -32,5 +33,5 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
         speed::SCENARIOS,
         torture::SCENARIOS,
     ];
-    themes.into_iter().flatten()
+    themes.into_iter().chain(service::SCENARIOS.iter().copied()).flatten()
 }

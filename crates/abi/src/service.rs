@@ -29,7 +29,7 @@ pub const FIRST_FUNCTION: u32 = 0xc600_4200;
 #[repr(u32)]
 pub enum Call {
     /// ([`VERSION`]) -> (restarts of the service so far, IPA of [`EventPage`], IPA of [`DevicePage`], IPA of
-    /// [`ServicePage`]). First of all calls in each life of the service: the others are in the wrong state before it.
+    /// [`ServicePage`], a number of this boot: what an earlier boot left in memory is told apart by it). First of all calls in each life of the service: the others are in the wrong state before it.
     Hello,
     /// (device) -> (epoch, device status register | [`Phase`] << 8, features that the driver accepted).
     DeviceState,
@@ -51,7 +51,7 @@ pub enum Call {
     DeviceRaise,
     /// (device, epoch): sets DEVICE_NEEDS_RESET and interrupts the guest: its driver broke a ring.
     DeviceBreak,
-    /// (1 take, 0 give back): who joins the partitions' output and reads the keyboard. EL2 takes it back by itself when
+    /// (1 take, 0 give back) -> (the partition with the keyboard): who joins the partitions' output and reads it. EL2 takes it back by itself when
     /// the service's life ends.
     ConsoleTake,
     /// (source) -> (bytes, lines dropped behind them, up to [`TEXT`] bytes in eight registers). A source is a

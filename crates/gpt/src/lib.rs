@@ -13,7 +13,7 @@ pub use gpt_disk_io::BlockIo;
 pub use gpt_disk_types::{BlockSize, Lba};
 
 use core::fmt;
-use gpt_disk_types::{GptPartitionEntry, LbaRangeInclusive};
+use gpt_disk_types::{GptPartitionEntry, GptPartitionName, LbaRangeInclusive};
 use table::Table;
 
 /// Bytes that [`find`] needs, for blocks of up to 4 KiB: a block, and a table of twice the usual 128 entries.
@@ -116,9 +116,30 @@ pub fn find(io: impl BlockIo, label: &str, buffer: &mut [u8]) -> Result<Extent, 
     table.extent(range).ok_or(outside)
 }
 
+/// Calls `visit` with the label of each partition that has one, character by character: for people who look for another.
+pub fn labels(
+    io: impl BlockIo,
+    buffer: &mut [u8],
+    visit: &mut dyn FnMut(&mut dyn Iterator<Item = char>),
+) -> Result<(), Unusable> {
+    for (_, entry) in Table::read(io, buffer)?.entries() {
+        let name = entry.name;
+        if !name.is_empty() {
+            visit(&mut char::decode_utf16(units(&name)).map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER)));
+        }
+    }
+    Ok(())
+}
+
 fn has_label(entry: &GptPartitionEntry, label: &str) -> bool {
     let name = entry.name;
-    name.chars().eq(label.chars())
+    units(&name).eq(label.encode_utf16())
+}
+
+/// The UTF-16 units of a label. [`GptPartitionName::chars`] knows no pairs of them.
+fn units(name: &GptPartitionName) -> impl Iterator<Item = u16> {
+    let (units, _) = name.0.as_chunks::<2>();
+    units.iter().map(|unit| u16::from_le_bytes(*unit)).take_while(|unit| *unit != 0)
 }
 
 /// Blocks as sectors.

@@ -4,12 +4,19 @@ use gpt::{BUFFER, BlockSize, Extent, NoTable, Unusable};
 use gpt_disk_io::{BlockIoAdapter, Disk};
 use gpt_disk_types::{
     GptHeader, GptPartitionEntry, GptPartitionEntryArray, GptPartitionEntryArrayLayout, GptPartitionEntrySize,
-    GptPartitionType, Lba, LbaLe, U32Le,
+    GptPartitionName, GptPartitionType, Lba, LbaLe, U32Le,
 };
 use proptest::prelude::*;
 
 const BLOCKS: u64 = 512;
 const ENTRIES: u32 = 128;
+
+/// `label` in UTF-16.
+fn name(label: &str) -> GptPartitionName {
+    let mut name = GptPartitionName::default();
+    name.0.iter_mut().zip(label.encode_utf16().flat_map(u16::to_le_bytes)).for_each(|(byte, value)| *byte = value);
+    name
+}
 
 /// A disk of 512 blocks with both tables, and partitions of these labels, first and last blocks.
 fn disk(block_size: BlockSize, partitions: &[(&str, u64, u64)]) -> Vec<u8> {
@@ -28,7 +35,7 @@ fn disk(block_size: BlockSize, partitions: &[(&str, u64, u64)]) -> Vec<u8> {
                 partition_type_guid: GptPartitionType::BASIC_DATA,
                 starting_lba: LbaLe::from_u64(*first),
                 ending_lba: LbaLe::from_u64(*last),
-                name: label.parse().expect("a table that fits"),
+                name: name(label),
                 ..Default::default()
             };
         }
@@ -69,6 +76,26 @@ fn a_label_names_its_blocks() {
     assert_eq!(find(&mut two(), "daten-ä"), Ok(Extent { sector: 128, sectors: 1 }));
     assert_eq!(find(&mut two(), "rootfs"), Err(Unusable::NoLabel));
     assert_eq!(find(&mut two(), ""), Err(Unusable::NoLabel), "entries that are not used have no label");
+}
+
+#[test]
+fn a_label_may_have_characters_of_two_utf_16_units() {
+    let mut bytes = disk(BlockSize::BS_512, &[("🦀", 64, 64), ("a label of 36 UTF-16 units: größer ✓", 65, 65)]);
+    assert_eq!(find(&mut bytes, "🦀"), Ok(Extent { sector: 64, sectors: 1 }));
+    assert_eq!(find(&mut bytes, "a label of 36 UTF-16 units: größer ✓"), Ok(Extent { sector: 65, sectors: 1 }));
+}
+
+#[test]
+fn labels_are_listed_in_the_tables_order() {
+    let listed = |bytes: &mut [u8]| {
+        let mut labels = Vec::new();
+        let io = BlockIoAdapter::new(bytes, BlockSize::BS_512);
+        let outcome = gpt::labels(io, &mut [0; BUFFER], &mut |label| labels.push(label.collect::<String>()));
+        (labels, outcome)
+    };
+    let mut bytes = disk(BlockSize::BS_512, &[("rootfs-a", 64, 64), ("", 65, 65), ("🦀", 66, 66)]);
+    assert_eq!(listed(&mut bytes), (vec!["rootfs-a".to_owned(), "🦀".to_owned()], Ok(())));
+    assert_eq!(listed(&mut [0; 4096]), (vec![], Err(Unusable::NoTable(NoTable::Signature))));
 }
 
 #[test]

@@ -145,6 +145,11 @@ impl<'a> Vgic<'a> {
         }
     }
 
+    /// Whether the guest has enabled SPI `intid`.
+    pub fn is_enabled(&self, intid: IntId) -> bool {
+        matches!(self.place(0, intid), Some((place @ Place::Shared(_), n)) if self.word(place).enabled >> n & 1 != 0)
+    }
+
     /// The forwarded private interrupts, one bit for each INTID: what is pending there while the guest has it disabled
     /// only the hardware knows.
     pub fn forwarded_private(&self) -> u32 {

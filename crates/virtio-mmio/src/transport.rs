@@ -196,7 +196,7 @@ impl Transport {
     /// An offset that is no multiple of four or beyond the page.
     pub fn configure(&mut self, at: u64, value: u32, page: &mut impl Page) -> Result<(), Status> {
         let room = machine::VIRTIO_STRIDE - u64::from(offset::CONFIG);
-        if at >= room || at % 4 != 0 {
+        if at >= room || !at.is_multiple_of(4) {
             return Err(Status::Invalid);
         }
         self.generation = self.generation.wrapping_add(1);

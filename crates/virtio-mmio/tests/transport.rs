@@ -30,7 +30,7 @@ impl Guest {
     }
     fn offered() -> Self {
         let mut guest = Self::new();
-        guest.device.offer(FEATURES, &mut guest.page).unwrap();
+        guest.device.offer(FEATURES, &mut guest.page).expect("allowed");
         guest
     }
     fn ready() -> Self {
@@ -146,7 +146,7 @@ fn a_queue_taken_away_reads_ready_until_the_service_has_answered() {
     assert_eq!((guest.read(offset::QUEUE_READY), guest.epoch()), (1, 1));
     assert_eq!(guest.device.rings(1, 0), Ok(Rings::default()), "the service must not begin with it");
     assert_eq!(guest.write(offset::QUEUE_READY, 0), Effect::Retry);
-    guest.device.quiet(1, &mut guest.page).unwrap();
+    guest.device.quiet(1, &mut guest.page).expect("allowed");
     assert_eq!(guest.write(offset::QUEUE_READY, 0), Effect::Done);
     assert_eq!((guest.read(offset::QUEUE_READY), guest.device.phase()), (0, Phase::Active));
 }
@@ -156,7 +156,7 @@ fn a_life_that_ends_during_a_queue_stop_resets_the_device() {
     let mut guest = Guest::ready();
     guest.write(offset::QUEUE_READY, 0);
     assert!(!guest.device.reset(&mut guest.page), "the service has been told");
-    guest.device.quiet(1, &mut guest.page).unwrap();
+    guest.device.quiet(1, &mut guest.page).expect("allowed");
     assert_eq!((guest.device.phase(), guest.read(offset::STATUS)), (Phase::Idle, 0));
 }
 
@@ -179,7 +179,7 @@ fn interrupts_are_raised_and_acknowledged() {
 #[test]
 fn a_broken_device_needs_a_reset_and_keeps_saying_so() {
     let mut guest = Guest::ready();
-    guest.device.fail(0, &mut guest.page).unwrap();
+    guest.device.fail(0, &mut guest.page).expect("allowed");
     assert_eq!((guest.read(offset::STATUS), guest.read(offset::INTERRUPT_STATUS)), (DRIVER_OK | 64, 2));
     guest.write(offset::STATUS, DRIVER_OK);
     assert_eq!(guest.read(offset::STATUS), DRIVER_OK | 64, "only a reset clears it");
@@ -188,7 +188,7 @@ fn a_broken_device_needs_a_reset_and_keeps_saying_so() {
 #[test]
 fn a_ready_queue_keeps_its_addresses_and_size() {
     let mut guest = Guest::ready();
-    let before = guest.device.rings(0, 0).unwrap();
+    let before = guest.device.rings(0, 0).expect("it exists");
     for at in [offset::QUEUE_SIZE, offset::QUEUE_DESC_LOW, offset::QUEUE_DRIVER_HIGH, offset::QUEUE_DEVICE_LOW] {
         guest.write(at, 64);
     }
@@ -206,7 +206,7 @@ fn a_size_beyond_the_maximum_is_ignored() {
 #[test]
 fn configuration_is_shown_and_counted() {
     let mut guest = Guest::offered();
-    guest.device.configure(0, 0x1234, &mut guest.page).unwrap();
+    guest.device.configure(0, 0x1234, &mut guest.page).expect("allowed");
     assert_eq!((guest.read(offset::CONFIG), guest.read(offset::CONFIG_GENERATION)), (0x1234, 1));
     assert_eq!(guest.device.configure(2, 0, &mut guest.page), Err(Status::Invalid));
     assert_eq!(guest.device.configure(0xf00, 0, &mut guest.page), Err(Status::Invalid));
@@ -240,7 +240,7 @@ proptest! {
             }
             if answers && after == Phase::Quieting {
                 let epoch = guest.epoch();
-                guest.device.quiet(epoch, &mut guest.page).unwrap();
+                guest.device.quiet(epoch, &mut guest.page).expect("allowed");
             }
             prop_assert_eq!(u64::from(guest.read(offset::STATUS)), guest.device.state()[1] & 0xff);
             let ok = guest.read(offset::STATUS) & 12;

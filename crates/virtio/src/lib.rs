@@ -10,6 +10,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod banks;
 pub mod blk;
 mod broken;
 mod chain;
@@ -21,6 +22,7 @@ mod memory;
 mod queue;
 mod rings;
 
+pub use banks::{Banks, MAX_BANKS, PhysicalPiece, PhysicalPieces};
 pub use broken::{Broken, Unusable};
 pub use chain::{Chain, MAX_SEGMENTS, Segment};
 pub use data::{Data, Pieces};

@@ -7,11 +7,11 @@
 
 use crate::access::{Kind, touch};
 use crate::arch;
-use crate::random::Random;
 use crate::reply::{Arguments, Reply};
 use crate::selftest::is_own_ram;
 use crate::sysreg::{Encoding, execute};
 use crate::vcpus::{Conduit, call};
+use blocks::Random;
 use rt::arch::access::*;
 use rt::arch::insn;
 use rt::board::board;

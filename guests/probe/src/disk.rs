@@ -1,21 +1,21 @@
 //! A virtio disk whose every block is known: random reads and writes, many in flight, each byte that comes back checked.
 //!
-//! What a block must hold is in memory ([`blocks`]); a write that the device acknowledged may never be missing, and a
+//! What a block must hold is in memory ([`table`]); a write that the device acknowledged may never be missing, and a
 //! write that was in flight when the device was reset is either there or not.
 
-mod blocks;
+mod table;
 
 use crate::arch::{get, put};
-use crate::random::Random;
 use crate::reply::{Arguments, Refusal, Reply, check};
-use crate::virtio::ring::{Completion, Request, Ring};
+use crate::virtio::ring::{Completion, Ring};
 use crate::virtio::{self, EVENT_IDX, INDIRECT, NEEDS_RESET, Transport, VERSION_1, register, ring};
-use blocks::{BLOCK, Blocks};
+use blocks::{BYTES as BLOCK, Kind, Random, Request, Workload};
 use rt::arch::insn;
 use rt::board::board;
 use rt::timer::{self, Timer};
 use rt::{print, println};
 use spin::mutex::SpinMutex;
+use table::Table;
 
 /// VIRTIO_BLK_T_IN and its like.
 const IN: u32 = 0;
@@ -39,7 +39,7 @@ const MAX_REQUEST: u64 = 128 << 10;
 /// Most bytes of all requests in flight.
 const MAX_DATA: u64 = 4 << 20;
 /// Most bytes of a request of a flood.
-const MAX_FLOOD: u64 = 4 * BLOCK;
+const MAX_FLOOD: u64 = 2 * BLOCK;
 /// One request in so many is a flush.
 const FLUSHES: u64 = 64;
 /// Looks at an idle ring before this vCPU sleeps.
@@ -49,26 +49,18 @@ const LOST_S: u64 = 3;
 /// Seconds without a completion: as long as a service takes to come back, and more.
 const PATIENCE_S: u64 = 60;
 
-/// A disk in use, and what a request in flight is.
+/// A disk in use, and what is in flight, by tag.
 pub struct Disk {
     transport: Transport,
     ring: Ring,
-    blocks: Blocks,
+    table: Table,
     capacity: u64,
     features: u64,
     /// Where data lies, and the bytes for each request.
     data: (u64, u64),
     stride: u64,
-    flying: [Option<Flying>; MAX_DEPTH],
+    flying: [Option<Request>; MAX_DEPTH],
     lost: u64,
-}
-
-/// A request in flight.
-#[derive(Clone, Copy)]
-struct Flying {
-    kind: u32,
-    block: u64,
-    count: u64,
 }
 
 static OPEN: SpinMutex<Option<Disk>> = SpinMutex::new(None);
@@ -135,7 +127,8 @@ pub fn io(arguments: &mut Arguments) -> Reply {
         check(depth * bytes <= disk.data.1 - disk.data.0, "so much data has no room")?;
         disk.stride = bytes;
         let (kicks, interrupts) = (disk.ring.kicks, virtio::interrupts());
-        disk.random_io(&mut Random::new(seed), count, depth, bytes / BLOCK, writes)?;
+        let workload = disk.workload(bytes / BLOCK, writes);
+        disk.random_io(&mut Random::new(seed), count, depth, workload)?;
         println!(
             "ok ios={count} kicks={} interrupts={} lost={}",
             disk.ring.kicks - kicks,
@@ -150,7 +143,8 @@ pub fn io(arguments: &mut Arguments) -> Reply {
 pub fn scan(_: &mut Arguments) -> Reply {
     with_disk(|disk| {
         disk.scan()?;
-        println!("ok blocks={} written={} sum=0x{:x}", disk.blocks.count(), disk.blocks.written(), disk.blocks.sum());
+        let (written, sum) = disk.table.summary();
+        println!("ok blocks={} written={written} sum=0x{sum:x}", disk.table.count());
         Ok(())
     })
 }
@@ -165,7 +159,7 @@ pub fn request(arguments: &mut Arguments) -> Reply {
         let words = bytes.next_multiple_of(8);
         (at..at + words).step_by(8).for_each(|at| put(at, fill));
         let is_input = matches!(kind, IN | GET_ID);
-        disk.ring.submit(0, Request { kind, sector, at, bytes, is_input, piece: bytes.max(1) });
+        disk.ring.submit(0, ring::Request { kind, sector, at, bytes, is_input, piece: bytes.max(1) });
         disk.ring.kick();
         let Completion { status, written, .. } = disk.wait()?;
         let words = || (at..at + words).step_by(8).map(get::<u64>);
@@ -176,22 +170,50 @@ pub fn request(arguments: &mut Arguments) -> Reply {
     })
 }
 
+/// `whole`
+pub fn whole(arguments: &mut Arguments) -> Reply {
+    let (kind, word) = (arguments.number()? as u32, arguments.number()?);
+    check(matches!(kind, IN | OUT), "0 reads and 1 writes")?;
+    with_disk(|disk| {
+        let at = disk.data.0;
+        let words = || (at..at + MAX_REQUEST).step_by(8);
+        words().for_each(|at| put(at, word));
+        let (mut requests, mut others) = (0_u64, 0);
+        for sector in (0..disk.capacity).step_by((MAX_REQUEST / SECTOR) as usize) {
+            let bytes = MAX_REQUEST.min((disk.capacity - sector) * SECTOR);
+            if kind == IN {
+                words().for_each(|at| put(at, !word));
+            }
+            disk.ring.submit(0, ring::Request { kind, sector, at, bytes, is_input: kind == IN, piece: BLOCK });
+            disk.ring.kick();
+            let Completion { status, .. } = disk.wait()?;
+            if status != 0 {
+                return Err(Refusal::Wrong("I/O error: sector, status", sector, status.into()));
+            }
+            requests += 1;
+            others += (at..at + bytes).step_by(8).filter(|&at| get::<u64>(at) != word).count();
+        }
+        println!("ok requests={requests} others={others}");
+        Ok(())
+    })
+}
+
 impl Disk {
     /// The disk in this slot, its driver ready, nothing known of its blocks.
     pub fn open(slot: u64, features: u64) -> Result<Self, Refusal> {
         let transport = Transport::find(slot)?;
         check(transport.read(register::DEVICE_ID) == DISK, "no disk is there")?;
         let (capacity, features, ring) = Self::begin(transport, features)?;
-        let blocks = Blocks::unknown(memory() + ring::BYTES, capacity * SECTOR / BLOCK);
-        let start = (memory() + ring::BYTES + Blocks::bytes(blocks.count())).next_multiple_of(BLOCK);
+        let table = Table::unknown(memory() + ring::BYTES, capacity * SECTOR / BLOCK);
+        let start = (memory() + ring::BYTES + Table::bytes(table.count())).next_multiple_of(BLOCK);
         let (base, bytes) = board().ram;
         // What lies behind is for canaries, and near the end for the device tree.
         let room = (base + bytes).saturating_sub(start) / 2 / BLOCK * BLOCK;
-        check(room >= MAX_DEPTH as u64 * MAX_FLOOD / 2, "the disk is too large for this guest's RAM")?;
+        check(room >= MAX_DEPTH as u64 * MAX_FLOOD, "the disk is too large for this guest's RAM")?;
         let data = (start, start + room.min(MAX_DATA));
         transport.watch();
         let flying = [None; MAX_DEPTH];
-        Ok(Self { transport, ring, blocks, capacity, features, data, stride: MAX_FLOOD, flying, lost: 0 })
+        Ok(Self { transport, ring, table, capacity, features, data, stride: MAX_FLOOD, flying, lost: 0 })
     }
 
     fn begin(transport: Transport, features: u64) -> Result<(u64, u64, Ring), Refusal> {
@@ -210,11 +232,18 @@ impl Disk {
         self.data.0 + tag * self.stride
     }
 
+    /// Random requests of so many blocks.
+    fn workload(&self, each: u64, writes: u64) -> Workload {
+        let writes = if self.features & RO == 0 { writes } else { 0 };
+        let flushes = if self.features & FEATURE_FLUSH == 0 { 0 } else { FLUSHES };
+        Workload { blocks: self.table.count(), each, writes, flushes }
+    }
+
     /// Makes `count` random requests, `depth` in flight, and checks each.
-    fn random_io(&mut self, random: &mut Random, count: u64, depth: u64, blocks: u64, writes: u64) -> Reply {
+    fn random_io(&mut self, random: &mut Random, count: u64, depth: u64, workload: Workload) -> Reply {
         let (mut issued, mut done) = (0, 0);
         while done < count {
-            while issued < count && issued - done < depth && self.issue_random(random, depth, blocks, writes) {
+            while issued < count && issued - done < depth && self.issue_random(random, workload) {
                 issued += 1;
             }
             self.ring.kick();
@@ -229,58 +258,51 @@ impl Disk {
         Ok(())
     }
 
-    /// Issues one request at a random place that no other is at; false if there was none at the first try.
-    fn issue_random(&mut self, random: &mut Random, depth: u64, blocks: u64, writes: u64) -> bool {
-        let Some(tag) = (0..depth).find(|&tag| self.flying[tag as usize].is_none()) else { return false };
-        if self.features & FEATURE_FLUSH != 0 && random.below(FLUSHES) == 0 {
-            self.issue(tag, Flying { kind: FLUSH, block: 0, count: 0 });
-            return true;
+    /// Issues one request; false if there was no place for it at the first try.
+    fn issue_random(&mut self, random: &mut Random, workload: Workload) -> bool {
+        let tag = self.flying.iter().position(Option::is_none);
+        let request = workload.next(random, self.flying.iter().flatten());
+        if let (Some(tag), Some(request)) = (tag, request) {
+            self.issue(tag as u64, request);
         }
-        let block = random.below(self.blocks.count() / blocks) * blocks;
-        let is_taken = self
-            .flying
-            .iter()
-            .flatten()
-            .any(|other| other.kind != FLUSH && block < other.block + other.count && other.block < block + blocks);
-        if is_taken {
-            return false;
-        }
-        let is_write = self.features & RO == 0 && random.below(100) < writes;
-        self.issue(tag, Flying { kind: if is_write { OUT } else { IN }, block, count: blocks });
-        true
+        tag.is_some() && request.is_some()
     }
 
-    fn issue(&mut self, tag: u64, flying: Flying) {
+    fn issue(&mut self, tag: u64, request: Request) {
+        let Request { kind, block, count } = request;
         let at = self.buffer(tag);
-        for n in 0..flying.count {
-            if flying.kind == OUT {
-                self.blocks.fill_next(flying.block + n, at + n * BLOCK);
-            }
+        if kind == Kind::Write {
+            (0..count).for_each(|n| self.table.fill_next(block + n, at + n * BLOCK));
         }
-        self.flying[tag as usize] = Some(flying);
-        let (sector, bytes) = (flying.block * (BLOCK / SECTOR), flying.count * BLOCK);
-        let request = Request { kind: flying.kind, sector, at, bytes, is_input: flying.kind == IN, piece: BLOCK };
-        self.ring.submit(tag, request);
+        self.flying[tag as usize] = Some(request);
+        let is_input = kind == Kind::Read;
+        let kind = match kind {
+            Kind::Read => IN,
+            Kind::Write => OUT,
+            Kind::Flush => FLUSH,
+        };
+        let (sector, bytes) = (block * (BLOCK / SECTOR), count * BLOCK);
+        self.ring.submit(tag, ring::Request { kind, sector, at, bytes, is_input, piece: BLOCK });
     }
 
     /// Checks what a request came to.
     fn finish(&mut self, completion: Completion) -> Reply {
         let slot = self.flying.get_mut(completion.tag as usize).and_then(Option::take);
-        let Some(Flying { kind, block, count }) = slot else {
+        let Some(Request { kind, block, count }) = slot else {
             return Err(Refusal::Wrong("completed twice: tag", completion.tag, completion.status.into()));
         };
         if completion.status != 0 {
             return Err(Refusal::Wrong("I/O error: block, status", block, completion.status.into()));
         }
-        let expected = if kind == IN { count * BLOCK + 1 } else { 1 };
+        let expected = if kind == Kind::Read { count * BLOCK + 1 } else { 1 };
         if u64::from(completion.written) != expected {
             return Err(Refusal::Wrong("bytes written: expected, said", expected, completion.written.into()));
         }
         let at = self.buffer(completion.tag);
         for n in 0..count {
             match kind {
-                IN => self.blocks.check(block + n, at + n * BLOCK)?,
-                _ => self.blocks.acknowledge(block + n),
+                Kind::Read => self.table.check(block + n, at + n * BLOCK)?,
+                _ => self.table.acknowledge(block + n),
             }
         }
         Ok(())
@@ -326,8 +348,9 @@ impl Disk {
     fn scan(&mut self) -> Reply {
         let step = MAX_REQUEST / BLOCK;
         self.stride = MAX_REQUEST;
-        for block in (0..self.blocks.count()).step_by(step as usize) {
-            self.issue(0, Flying { kind: IN, block, count: step.min(self.blocks.count() - block) });
+        for block in (0..self.table.count()).step_by(step as usize) {
+            let count = step.min(self.table.count() - block);
+            self.issue(0, Request { kind: Kind::Read, block, count });
             self.ring.kick();
             let completion = self.wait()?;
             self.finish(completion)?;
@@ -341,13 +364,12 @@ impl Disk {
     /// Fills the ring with random requests and tells the device; returns how many.
     pub fn flood(&mut self, random: &mut Random, writes: u64) -> u64 {
         self.stride = MAX_FLOOD;
-        let depth = self.depth().min((self.data.1 - self.data.0) / MAX_FLOOD);
-        let issued = (0..depth)
-            .filter(|_| {
-                let blocks = 1 + random.below(MAX_FLOOD / BLOCK);
-                self.issue_random(random, depth, blocks, writes)
-            })
-            .count();
+        let depth = self.depth();
+        let is_issued = |_: &u64| {
+            let workload = self.workload(1 + random.below(MAX_FLOOD / BLOCK), writes);
+            self.issue_random(random, workload)
+        };
+        let issued = (0..depth).filter(is_issued).count();
         self.ring.kick();
         issued as u64
     }
@@ -371,14 +393,14 @@ impl Disk {
         Ok(())
     }
 
-    /// All memory that the device was told of: ring, buffers.
+    /// All memory that the device was told of in a flood: ring, buffers.
     pub fn shared(&self) -> [(u64, u64); 2] {
-        [(memory(), memory() + ring::BYTES), self.data]
+        [(memory(), memory() + ring::BYTES), (self.data.0, self.data.0 + self.depth() * MAX_FLOOD)]
     }
 
     /// Reads and writes a few blocks.
     pub fn spot_check(&mut self, random: &mut Random) -> Reply {
         self.stride = BLOCK;
-        self.random_io(random, 8, 4, 1, 50)
+        self.random_io(random, 8, 4, self.workload(1, 50))
     }
 }

@@ -4,18 +4,19 @@
 
 use crate::access::{Kind, touch};
 use crate::arch::{get, order, put};
-use crate::disk::{close, memory, with_disk};
-use crate::random::Random;
+use crate::disk::{Disk, close, memory, with_disk};
 use crate::reply::{Arguments, Refusal, Reply, check};
 use crate::virtio::ring::{self, NEXT, TABLE_FLAG, WRITE, describe};
 use crate::virtio::{EVENT_IDX, INDIRECT, Transport, VERSION_1, register};
+use blocks::Random;
 use rt::arch::access::*;
 use rt::board::board;
 use rt::timer;
 use rt::{println, psci};
 
-/// Most microseconds between requests and the reset that cuts them off.
-const MAX_DELAY_US: u64 = 300;
+/// Most microseconds between requests and the reset that cuts them off: so that a device has seen none of them, some, or
+/// is done with most.
+const DELAYS_US: [u64; 3] = [30, 300, 3000];
 /// Microseconds that canaries are watched after most resets, and after one in [`LONG_WATCH`].
 const WATCH_US: u64 = 50;
 const LONG_WATCH_US: u64 = 5000;
@@ -36,6 +37,11 @@ const STORES: [Leaf; 4] = [rt_store8, rt_store16, rt_store32, rt_store64];
 fn pause(us: u64) {
     let end = timer::now() + us * timer::frequency() / 1_000_000;
     while timer::now() < end {}
+}
+
+fn pause_somewhat(random: &mut Random) {
+    let most = random.pick(&DELAYS_US);
+    pause(random.below(most));
 }
 
 fn canary(at: u64) -> u64 {
@@ -65,7 +71,7 @@ pub fn rebind(arguments: &mut Arguments) -> Reply {
     with_disk(|disk| {
         for round in 0..rounds {
             flown += disk.flood(&mut random, WRITES);
-            pause(random.below(MAX_DELAY_US));
+            pause_somewhat(&mut random);
             cut_off += disk.reset_in_flight()?;
             let shared = disk.shared();
             fill(&shared);
@@ -82,12 +88,11 @@ pub fn rebind(arguments: &mut Arguments) -> Reply {
 
 /// `flyingreset`: requests in flight, most of them into this guest's RAM, and SYSTEM_RESET.
 pub fn flying_reset(arguments: &mut Arguments) -> Reply {
-    let mut random = Random::new(arguments.number()?);
-    with_disk(|disk| {
-        disk.flood(&mut random, WRITES);
-        pause(random.below(MAX_DELAY_US));
-        psci::system_reset()
-    })
+    let (slot, seed) = (arguments.number()?, arguments.number()?);
+    let (mut disk, mut random) = (Disk::open(slot, EVENT_IDX | INDIRECT)?, Random::new(seed));
+    disk.flood(&mut random, WRITES);
+    pause_somewhat(&mut random);
+    psci::system_reset()
 }
 
 /// `vread`: every offset of a transport page, in every size, so many times.
@@ -232,7 +237,7 @@ fn ring_of_anything(transport: Transport, random: &mut Random) -> Result<bool, R
     put(driver + 2, random.pick(&[1, 1, 8, 16, 17, 0x8000, any]));
     order();
     transport.write(register::QUEUE_NOTIFY, 0);
-    pause(random.below(MAX_DELAY_US));
+    pause(random.below(WATCH_US));
     Ok(transport.read(register::STATUS) & crate::virtio::NEEDS_RESET != 0)
 }
 

@@ -20,7 +20,6 @@ mod entropy;
 mod hostile;
 mod interrupts;
 mod lives;
-mod random;
 mod reply;
 mod selftest;
 mod sysreg;
@@ -102,8 +101,9 @@ const COMMANDS: &[Command] = &[
     ("io", "SEED COUNT DEPTH BYTES WRITES%: random reads and writes of the open disk, each checked; ok", disk::io),
     ("scan", "reads and checks all of it; ok blocks=.. written=.. sum=..", disk::scan),
     ("request", "KIND SECTOR BYTES [WORD]: one request, sound or not; ok status=.. first=..", disk::request),
+    ("whole", "0|1 WORD: reads or writes all of the open disk; ok requests=.. others=WORDS_THAT_DIFFER", disk::whole),
     ("rebind", "ROUNDS SEED: resets the open disk with requests in flight, and watches memory; ok", hostile::rebind),
-    ("flyingreset", "SEED: SYSTEM_RESET with requests in flight", hostile::flying_reset),
+    ("flyingreset", "SLOT SEED: SYSTEM_RESET with requests of that disk in flight", hostile::flying_reset),
     ("vread", "SLOT ROUNDS: loads every offset of the transport, in every size; ok", hostile::read_all),
     ("vattack", "SLOT SEED ROUNDS: nonsense in registers and rings; ok faults=.. broken=..", hostile::attack),
     ("entropy", "SLOT BYTES: ok bytes=.. HEX", entropy::entropy),

@@ -7,7 +7,6 @@ mod input;
 mod output;
 
 use crate::hypercall;
-use crate::kept::Focus;
 use crate::say;
 use crate::timer;
 use crate::uart::Uart;
@@ -35,27 +34,27 @@ pub struct Console {
 const ASK_AGAIN_MS: u64 = 1;
 
 impl Console {
-    /// Takes the console from EL2. The keyboard goes to the partition that had it in the life before, or to the first.
-    pub fn take(plan: &Plan, focus: Focus) -> Self {
+    /// Takes the console from EL2. The keyboard goes to the partition that has it there.
+    pub fn take(plan: &Plan) -> Self {
         let mode = if plan.is_tagged { Mode::Tagged } else { Mode::Interactive };
         let mut console = Self {
             uart: Uart::new(plan.uart),
             output: Output::new(plan, mode),
-            input: Input::new(plan, focus),
+            input: Input::new(plan),
             is_taken: false,
             has_news: true,
             deadline: None,
             is_over: false,
         };
-        console.output.focus(console.input.focused());
         console.open();
         console
     }
 
     fn open(&mut self) {
-        match hypercall::console_take(true) {
-            Ok(()) => {
+        match hypercall::console_take() {
+            Ok(focus) => {
                 self.uart.open();
+                self.input.focus_on(focus, &mut self.output);
                 self.is_taken = true;
                 self.notice();
             }
@@ -88,7 +87,7 @@ impl Console {
             self.uart.close();
             self.is_taken = false;
             self.deadline = None;
-            if let Err(status) = hypercall::console_take(false) {
+            if let Err(status) = hypercall::console_give_back() {
                 say!("error: EL2 does not take the console back: {status:?}");
             }
         } else if was_over && !is_over {

@@ -25,8 +25,10 @@ use link::Link;
 use virtio::Chain;
 use virtio::blk::{self, Status};
 
-/// Requests that one device may have begun in a turn.
+/// Requests that one disk may have begun in a turn.
 const CAP: usize = 16;
+/// The same for entropy: up to 4 KiB each, and all of it is computed here.
+const ENTROPY_CAP: usize = 1;
 /// Shortest time between two lines about one device's broken rings.
 const SILENCE_MS: u64 = 1000;
 /// Status register: DRIVER_OK, DEVICE_NEEDS_RESET.

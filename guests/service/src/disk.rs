@@ -19,12 +19,11 @@ use crate::arch::insn;
 use crate::dma::Arena;
 use crate::hooks;
 use crate::transports::Place;
-use addr::Pa;
 use alloc::boxed::Box;
 use core::mem::ManuallyDrop;
 use slots::Slots;
-use virtio::MAX_SEGMENTS;
 use virtio::blk::{Range, Status};
+use virtio::{MAX_SEGMENTS, PhysicalPiece};
 use virtio_drivers::queue::VirtQueue;
 use virtio_drivers::transport::Transport;
 use virtio_drivers::transport::mmio::MmioTransport;
@@ -35,15 +34,6 @@ const QUEUE: usize = 256;
 const REQUESTS: u16 = 0;
 /// Most pieces of a request, header and status included.
 const PIECES: usize = MAX_SEGMENTS + 2;
-
-/// A piece of a request's data.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Piece {
-    /// Where it is.
-    pub at: Pa,
-    /// How long it is; not 0.
-    pub bytes: u32,
-}
 
 /// What a disk is to do. Sectors are the disk's own.
 #[derive(Clone, Copy, Debug)]
@@ -154,7 +144,7 @@ impl Disk {
     pub unsafe fn submit(
         &mut self,
         work: Work<'_>,
-        pieces: impl Iterator<Item = Piece>,
+        pieces: impl Iterator<Item = PhysicalPiece>,
         ticket: Ticket,
     ) -> Result<(), Full> {
         let Some(words) = self.slots.words() else { return Err(Full(ticket)) };
@@ -165,7 +155,7 @@ impl Disk {
             is_complete &= bytes == 0 || unsafe { buffers.push_read(at, bytes) };
         }
         let is_to_device = matches!(work, Work::Write(_));
-        for piece in joined(pieces) {
+        for piece in pieces {
             let (at, bytes) = (piece.at.as_u64(), piece.bytes as usize);
             is_complete &= if is_to_device {
                 // SAFETY: the caller's promise.
@@ -237,20 +227,4 @@ impl Disk {
     pub fn acknowledge(&mut self) {
         self.transport.ack_interrupt();
     }
-}
-
-/// The pieces, where one follows the other in memory as one.
-fn joined(pieces: impl Iterator<Item = Piece>) -> impl Iterator<Item = Piece> {
-    let mut pieces = pieces.peekable();
-    core::iter::from_fn(move || {
-        let mut piece = pieces.next()?;
-        while let Some(next) = pieces.peek()
-            && piece.at.as_u64().checked_add(piece.bytes.into()) == Some(next.at.as_u64())
-            && let Some(bytes) = piece.bytes.checked_add(next.bytes)
-        {
-            piece.bytes = bytes;
-            pieces.next();
-        }
-        Some(piece)
-    })
 }

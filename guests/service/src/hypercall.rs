@@ -16,6 +16,8 @@ pub struct Hello {
     pub devices: Ipa,
     /// Where [`abi::service::ServicePage`] is.
     pub service: Ipa,
+    /// A number of this boot.
+    pub boot: u64,
 }
 
 /// A virtio device's state.
@@ -89,7 +91,8 @@ fn number(device: VirtioId) -> u64 {
 /// [`Call::Hello`].
 pub fn hello() -> Result<Hello, Status> {
     let x = call(Call::Hello, &[VERSION])?;
-    Ok(Hello { restarts: x[1], events: Ipa::new(x[2]), devices: Ipa::new(x[3]), service: Ipa::new(x[4]) })
+    let [events, devices, service] = [2, 3, 4].map(|n: usize| Ipa::new(x[n]));
+    Ok(Hello { restarts: x[1], events, devices, service, boot: x[5] })
 }
 
 /// [`Call::DeviceState`].
@@ -148,8 +151,13 @@ pub fn device_break(device: VirtioId, epoch: u64) -> Result<(), Status> {
 }
 
 /// [`Call::ConsoleTake`].
-pub fn console_take(is_taken: bool) -> Result<(), Status> {
-    call(Call::ConsoleTake, &[is_taken.into()]).map(drop)
+pub fn console_take() -> Result<PartitionId, Status> {
+    call(Call::ConsoleTake, &[1]).map(|x| PartitionId::new(x[1] as u8))
+}
+
+/// [`Call::ConsoleTake`], to give it back.
+pub fn console_give_back() -> Result<(), Status> {
+    call(Call::ConsoleTake, &[0]).map(drop)
 }
 
 /// [`Call::ConsoleRead`].

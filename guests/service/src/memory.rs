@@ -4,22 +4,14 @@
 
 use crate::arch::insn;
 use abi::plan::Served;
-use addr::{Address, Ipa, Pa};
+use addr::Ipa;
 use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, Ordering};
-use virtio::{GuestMemory, Outside};
-
-/// A run of RAM.
-#[derive(Clone, Copy, Debug)]
-struct Bank {
-    ipa: Ipa,
-    pa: Pa,
-    bytes: u64,
-}
+use virtio::{Banks, GuestMemory, Outside};
 
 /// The RAM of one partition.
 #[derive(Clone, Debug)]
 pub struct Ram {
-    banks: heapless::Vec<Bank, 2>,
+    banks: Banks,
 }
 
 impl Ram {
@@ -28,28 +20,17 @@ impl Ram {
     /// # Safety
     /// All of it is mapped at its physical address, as Normal memory, and no Rust object is there.
     pub unsafe fn new(partition: &Served) -> Self {
-        let banks =
-            partition.ram.iter().map(|memory| Bank { ipa: memory.ipa, pa: memory.pa.start(), bytes: memory.pa.size() });
-        Self { banks: banks.collect() }
+        Self { banks: Banks::new(partition.ram.iter().map(|memory| (memory.ipa, memory.pa))) }
     }
 
-    /// Where a range is that lies in one bank.
-    #[inline]
-    pub fn locate(&self, at: Ipa, bytes: u64) -> Result<Pa, Outside> {
-        for bank in &self.banks {
-            if let Some(offset) = at.offset_from(bank.ipa)
-                && offset <= bank.bytes
-                && bytes <= bank.bytes - offset
-            {
-                return Ok(Pa::new(bank.pa.as_u64() + offset));
-            }
-        }
-        Err(Outside { at, bytes })
+    /// Where it is.
+    pub fn banks(&self) -> &Banks {
+        &self.banks
     }
 
     /// The word at `at`, which must be a multiple of two.
     fn word(&self, at: Ipa) -> Result<&AtomicU16, Outside> {
-        let address = self.locate(at, 2)?.as_u64();
+        let address = self.banks.locate(at, 2)?.as_u64();
         if !address.is_multiple_of(2) {
             return Err(Outside { at, bytes: 2 });
         }
@@ -61,7 +42,7 @@ impl Ram {
 impl GuestMemory for Ram {
     #[inline]
     fn read(&self, at: Ipa, into: &mut [u8]) -> Result<(), Outside> {
-        let from = self.locate(at, into.len() as u64)?.as_u64();
+        let from = self.banks.locate(at, into.len() as u64)?.as_u64();
         let words = if from.is_multiple_of(8) { into.len() / 8 } else { 0 };
         let (whole, rest) = into.split_at_mut(words * 8);
         for (place, word) in (from..).step_by(8).zip(whole.chunks_exact_mut(8)) {
@@ -78,7 +59,7 @@ impl GuestMemory for Ram {
 
     #[inline]
     fn write(&self, at: Ipa, bytes: &[u8]) -> Result<(), Outside> {
-        let to = self.locate(at, bytes.len() as u64)?.as_u64();
+        let to = self.banks.locate(at, bytes.len() as u64)?.as_u64();
         let words = if to.is_multiple_of(8) { bytes.len() / 8 } else { 0 };
         let (whole, rest) = bytes.split_at(words * 8);
         let (whole, _) = whole.as_chunks::<8>();
@@ -105,7 +86,7 @@ impl GuestMemory for Ram {
     }
 
     fn contains(&self, at: Ipa, bytes: u64) -> bool {
-        self.locate(at, bytes).is_ok()
+        self.banks.locate(at, bytes).is_ok()
     }
 
     #[inline]

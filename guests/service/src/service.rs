@@ -42,7 +42,7 @@ pub fn run(plan: &'static Plan, hello: &Hello) -> ! {
     hooks::arm(hello.restarts);
     let watchdog = Watchdog::start(plan.watchdog_ms);
     // SAFETY: the plan gives this region to the service alone, map.rs maps it, and this is the only call.
-    let kept = unsafe { Kept::open(&plan.kept, hello.restarts == 0) };
+    let kept = unsafe { Kept::open(&plan.kept, hello.boot) };
     let kept = kept.unwrap_or_else(|| panic!("the kept memory {} is too small", plan.kept));
     transports::reset_all(plan.transports);
     // SAFETY: behind the survivor pages; no device touches memory any more.
@@ -55,7 +55,7 @@ pub fn run(plan: &'static Plan, hello: &Hello) -> ! {
     // SAFETY: as above.
     let page = unsafe { Events::devices(hello) };
     clock::set(plan.rtc);
-    let console = Console::take(plan, kept.focus());
+    let console = Console::take(plan);
     gic.enable(console.uart().intid());
 
     let wants_entropy = plan.devices.iter().any(|device| device.kind == Kind::Entropy);

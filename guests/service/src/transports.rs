@@ -6,13 +6,15 @@ use abi::IntId;
 use abi::plan::Transports;
 use addr::Pa;
 use core::ptr::NonNull;
-use virtio_drivers::transport::mmio::{MmioTransport, MmioVersion};
+use virtio_drivers::transport::mmio::MmioTransport;
 use virtio_drivers::transport::{DeviceStatus, DeviceType, Transport};
 
 const MAGIC_VALUE: u64 = 0x000;
 const VERSION: u64 = 0x004;
 const DEVICE_ID: u64 = 0x008;
 const STATUS: u64 = 0x070;
+/// The interface of virtio 1.0 and later.
+const MODERN: u32 = 2;
 const MAGIC: u32 = u32::from_le_bytes(*b"virt");
 /// How long a device may take for a reset.
 const RESET_MS: u64 = 1000;
@@ -68,14 +70,17 @@ impl Place {
         true
     }
 
-    /// The driver's side of the transport, if a device of this kind is here.
+    /// The driver's side of the transport, if a device of this kind with the modern interface is here. Asked before the
+    /// transport is opened: dropping one resets its device, which somebody may use.
     fn open(&self, wanted: DeviceType) -> Option<MmioTransport<'static>> {
+        let registers = self.registers();
+        if registers.read32(DEVICE_ID) != wanted as u32 || registers.read32(VERSION) != MODERN {
+            return None;
+        }
         let header = NonNull::new(self.at.as_u64() as *mut _)?;
         // SAFETY: a transport's registers, mapped as Device for good (map.rs); each place is opened for one kind only, and
         // nothing else writes to it after the reset.
-        let transport = unsafe { MmioTransport::new(header, self.bytes as usize) }.ok()?;
-        // Dropping a transport resets its device, which is what a device that nobody uses should be.
-        (transport.device_type() == wanted).then_some(transport)
+        unsafe { MmioTransport::new(header, self.bytes as usize) }.ok()
     }
 }
 
@@ -86,7 +91,7 @@ impl Place {
 pub fn reset_all(row: Option<Transports>) {
     for place in places(row).filter(Place::is_occupied) {
         assert!(place.reset(), "the virtio device at transport {} does not become reset", place.number);
-        if place.registers().read32(VERSION) != 2 {
+        if place.registers().read32(VERSION) != MODERN {
             say!(
                 "warn: the virtio device at transport {} has the legacy interface and is not used \
                  (QEMU: -global virtio-mmio.force-legacy=false)",
@@ -100,7 +105,7 @@ pub fn reset_all(row: Option<Transports>) {
 pub fn devices(row: Option<Transports>, kind: DeviceType) -> impl Iterator<Item = (Place, MmioTransport<'static>)> {
     places(row).filter(Place::is_occupied).filter_map(move |place| {
         let transport = place.open(kind)?;
-        (transport.version() == MmioVersion::Modern).then_some((place, transport))
+        Some((place, transport))
     })
 }
 

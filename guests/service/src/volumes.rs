@@ -18,7 +18,7 @@ pub struct Volume {
     pub extent: Extent,
 }
 
-/// Why a partition cannot have the disk that its system file names.
+/// Why a partition cannot have the device that its system file names.
 #[derive(Clone, Debug)]
 pub enum Missing {
     /// No disk has this serial number.
@@ -39,9 +39,11 @@ pub enum Missing {
     Shared(&'static str, u8),
     /// The kept memory is too small to read a partition table.
     Memory,
+    /// The board has no entropy device that can be used.
+    NoEntropy,
 }
 
-/// A missing disk's reason, with what to do.
+/// A missing device's reason, with what to do.
 pub struct Explained<'e> {
     /// Why.
     pub why: &'e Missing,
@@ -77,6 +79,9 @@ impl fmt::Display for Explained<'_> {
                 "virtio device {slot} of '{partition}' shares sectors with it, and one of the two is mode = \"rw\""
             ),
             Missing::Memory => f.write_str("the service's kept memory is too small (raise [service] memory)"),
+            Missing::NoEntropy => {
+                f.write_str("the board has no entropy device that can be used (QEMU: -device virtio-rng-device)")
+            }
         }
     }
 }

@@ -30,15 +30,8 @@ pub fn invalidate_guest() {
     barrier::isb();
 }
 
-/// Walks stage 1 of the guest for a read at EL1 (AT S1E1R) and returns PAR_EL1; the guest's PAR_EL1 is preserved.
-pub fn translate_stage1(va: u64) -> u64 {
-    let result;
-    // SAFETY: AT writes only PAR_EL1, which is put back.
-    unsafe {
-        asm!(
-            "mrs {saved}, par_el1", "at s1e1r, {va}", "isb", "mrs {result}, par_el1", "msr par_el1, {saved}",
-            saved = out(reg) _, va = in(reg) va, result = lateout(reg) result, options(nostack, preserves_flags)
-        );
-    }
-    result
+unsafe extern "C" {
+    /// Walks stage 1 of the guest for a read at EL1 (AT S1E1R) and returns PAR_EL1; 1, which is a failed walk, where the walk
+    /// itself cannot be done. The guest's PAR_EL1 is preserved. In vectors.s, which takes that exception.
+    pub safe fn translate_stage1(va: u64) -> u64;
 }

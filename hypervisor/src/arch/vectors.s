@@ -3,7 +3,7 @@
 // A guest's exit finds SP_EL2 at the top of its core's stack: exits do not nest. A synchronous exit saves all
 // general registers as a GuestFrame, since an emulated access may name any of them; an interrupt saves only what
 // the Rust calling convention lets the handler change. ELR_EL2 and SPSR_EL2 stay in their registers: nothing at
-// EL2 takes an exception and returns.
+// EL2 takes an exception and returns, but for the two cases below that put them back or do not need them.
 // Why not Rust: naked entry, and the registers are the guest's.
 
 .macro store_x0_to_x29
@@ -86,6 +86,21 @@
     mov     x1, #\kind
     b       own_exception_saved
 .endm
+// Synchronous from EL2 itself: a bug, unless it is translate_stage1's AT, whose walk of a guest's tables may meet a bus
+// error or memory that takes no update of an access flag. Its address is in X17 then, and the walk ends without a result.
+// X16 and X17 are nobody's across a call; a real bug loses X16.
+.macro own_sync kind
+    .balign 0x80
+    mrs     x16, elr_el2
+    sub     x16, x16, x17
+    cbnz    x16, 6f
+    adr     x16, translate_failed
+    msr     elr_el2, x16
+    eret
+    dsb     nsh
+    isb
+6:  own_exception_here \kind
+.endm
 // SError from EL2 itself: a bug, unless the core drains what a life that ended left behind (Core::draining, offset 16):
 // then it is noted by clearing the word. Only SP_EL0, ELR_EL2 and SPSR_EL2 change, which the ended life does not need.
 .macro own_serror kind
@@ -118,7 +133,7 @@
     own_exception 1
     own_exception 2
     own_exception 3
-    own_exception 4
+    own_sync 4
     own_exception 5
     own_exception 6
     own_serror 7
@@ -163,6 +178,33 @@ restore_all:
     eret
     dsb     nsh
     isb
+
+// translate_stage1(x0 = va): PAR_EL1 of AT S1E1R (Arm ARM D8.15); 1, "failed", where the walk itself took an exception. All
+// system registers are preserved: that exception overwrites those which describe the guest's exit. Why not Rust: the
+// address of the AT must be known, and nothing may be on the stack.
+.global translate_stage1
+translate_stage1:
+    mrs     x9, elr_el2
+    mrs     x10, spsr_el2
+    mrs     x11, esr_el2
+    mrs     x12, far_el2
+    mrs     x13, par_el1
+    adr     x17, 1f
+1:  at      s1e1r, x0
+    isb
+    mrs     x0, par_el1
+    mov     x17, xzr
+    msr     par_el1, x13
+    ret
+translate_failed:
+    msr     elr_el2, x9
+    msr     spsr_el2, x10
+    msr     esr_el2, x11
+    msr     far_el2, x12
+    msr     par_el1, x13
+    mov     x17, xzr
+    mov     x0, #1
+    ret
 
 own_exception_save:
     store_x0_to_x29

@@ -12,7 +12,7 @@ use crate::timer::{self, Slot};
 use abi::PartitionId;
 use abi::service::{Command, Status};
 use console::Key;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use life::{Event, Reason, Refused};
 
 /// How long the power key stays down, in milliseconds: longer than what a guest takes for a bounce.
@@ -51,12 +51,20 @@ impl Verb {
 }
 
 static NONCE: AtomicU32 = AtomicU32::new(0);
+static BOOT: AtomicU64 = AtomicU64::new(0);
 
 /// Chooses this boot's number, from the moment of the boot in ticks, and shows it before any guest runs.
 pub fn start() {
-    let nonce = (timer::now().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as u32;
+    let number = timer::now().wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    BOOT.store(number, Ordering::Relaxed);
+    let nonce = (number >> 48) as u32;
     NONCE.store(nonce, Ordering::Relaxed);
     info!("questions of this boot begin with #{nonce:04x}; Ctrl-T ? helps");
+}
+
+/// A number that is another at each boot, almost always.
+pub fn boot_number() -> u64 {
+    BOOT.load(Ordering::Relaxed)
 }
 
 /// Does what a key asks.
@@ -127,7 +135,13 @@ fn focus(state: &mut State, id: PartitionId) {
     };
     state.focus = id;
     let State { mux, transmit, .. } = state;
-    mux.focus(id, timer::now_ms(), &mut |bytes: &[u8]| queue(transmit, bytes));
+    // While the service has the console, it shows what waits.
+    let shows = !super::is_taken();
+    mux.focus(id, timer::now_ms(), &mut |bytes: &[u8]| {
+        if shows {
+            queue(transmit, bytes)
+        }
+    });
     info!("keyboard: {}", partition.name());
 }
 

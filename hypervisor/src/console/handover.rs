@@ -9,8 +9,8 @@ use crate::core_local::Core;
 use crate::gic;
 use crate::partition::{Partition, State as Life};
 use crate::uart;
-use abi::IntId;
 use abi::service::{CONSOLE_EL2, Status};
+use abi::{IntId, PartitionId};
 use console::{Ring, Source};
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -21,11 +21,11 @@ pub fn is_taken() -> bool {
     IS_TAKEN.load(Ordering::Relaxed)
 }
 
-/// The service takes the console, on its core.
+/// The service takes the console, on its core. The partition with the keyboard.
 ///
 /// # Errors
 /// The UART has not taken all that EL2 has for it: the service asks again.
-pub fn take(core: &'static Core) -> Result<(), Status> {
+pub fn take(core: &'static Core, partition: &'static Partition) -> Result<PartitionId, Status> {
     let state = STATE.lock();
     let is_console_core = CONSOLE_CORE.get().is_some_and(|own| core::ptr::eq(*own, core));
     if !state.transmit.is_empty() || !is_console_core || ALL_STOPPED.load(Ordering::Acquire) {
@@ -34,30 +34,37 @@ pub fn take(core: &'static Core) -> Result<(), Status> {
     if !IS_TAKEN.swap(true, Ordering::AcqRel) {
         IS_PAUSED.store(false, Ordering::Relaxed);
         uart::stop_interrupts();
-        gic::set_enabled(core, IntId::new(uart::intid()), false);
+        // The interrupt is the service's: enabled if it has enabled it.
+        let intid = IntId::new(uart::intid());
+        gic::set_enabled(core, intid, partition.vgic.lock().is_enabled(intid));
     }
+    let focus = state.focus;
     drop(state);
+    if ALL_STOPPED.load(Ordering::Acquire) {
+        // Said while it was being taken.
+        give_back(core);
+        return Err(Status::WrongState);
+    }
     ring_console();
-    Ok(())
+    Ok(focus)
 }
 
 /// EL2 has the console again, on the service's core.
-pub fn give_back(core: &'static Core) -> Result<(), Status> {
+pub fn give_back(core: &'static Core) {
     if IS_TAKEN.swap(false, Ordering::AcqRel) {
         IS_PAUSED.store(false, Ordering::Relaxed);
         uart::restart();
-        let intid = IntId::new(uart::intid());
-        gic::forget(core, intid);
-        gic::own_spi(core, intid);
+        gic::forget(core, IntId::new(uart::intid()));
     }
+    // In any case: a life that never took it has disabled the interrupt with the rest of its GIC.
+    gic::own_spi(core, IntId::new(uart::intid()));
     ring_console();
-    Ok(())
 }
 
 fn ring(number: u64) -> Result<&'static Ring<{ super::OUTPUT }>, Status> {
     let source = match number {
         CONSOLE_EL2 => Some(Source::EL2),
-        n => u8::try_from(n).ok().and_then(|n| Source::partition(abi::PartitionId::new(n))),
+        n => u8::try_from(n).ok().and_then(|n| Source::partition(PartitionId::new(n))),
     };
     source.and_then(|source| OUTPUTS.get(source.index())).ok_or(Status::Invalid)
 }

@@ -4,7 +4,7 @@
 use super::{DOORBELL, Gic, PRIORITY};
 use crate::arch::barrier;
 use crate::arch::sysreg::CNTHP_CVAL_EL2;
-use crate::core_local::Core;
+use crate::core_local::{self, Core};
 use crate::memory;
 use aarch64_cpu::registers::CNTHP_CTL_EL2;
 use abi::{IntId, machine};
@@ -244,14 +244,19 @@ impl Gic for V2 {
         barrier::dsb_sy();
     }
 
-    fn set_enabled(_core: &'static Core, intid: IntId, enabled: bool) {
-        // Private interrupts are banked: a guest can only reach its own vCPU's, so this is that core.
+    fn set_enabled(core: &'static Core, intid: IntId, enabled: bool) {
+        if is_banked_elsewhere(core, intid) {
+            return;
+        }
         let bit = 1 << (intid.number() % 32);
         let word = intid.index() / 32 % 32;
         let gicd = distributor();
         if enabled { gicd.isenabler[word].set(bit) } else { gicd.icenabler[word].set(bit) }
     }
-    fn forget(_core: &'static Core, intid: IntId) {
+    fn forget(core: &'static Core, intid: IntId) {
+        if is_banked_elsewhere(core, intid) {
+            return;
+        }
         let bit = 1 << (intid.number() % 32);
         let word = intid.index() / 32 % 32;
         distributor().icactiver[word].set(bit);
@@ -280,4 +285,10 @@ impl Gic for V2 {
             word.set(if level { rest } else { rest | bit });
         }
     }
+}
+
+/// Whether `intid` is a private interrupt of another core than this one, which only that core can reach (IHI 0048,
+/// "register banking"). Guests reach their own vCPU's only; a life that begins finds them as `vcpu::wipe` left them.
+fn is_banked_elsewhere(core: &Core, intid: IntId) -> bool {
+    intid.is_private() && !core::ptr::eq(core, core_local::this())
 }

@@ -39,6 +39,8 @@ pub struct Lives {
     leaving: AtomicU32,
     /// The tick at which [`Action::Wait`] ends.
     wake_at: AtomicU64,
+    /// The devices know that this life has ended.
+    has_told_devices: AtomicBool,
     /// Its stage 2 was taken away.
     is_cut: AtomicBool,
     /// What ended lives that were not meant to end.
@@ -60,6 +62,7 @@ impl Lives {
             status: SpinMutex::new(Status { life: Life::new(policy), why: None, cause: None }),
             leaving: AtomicU32::new(0),
             wake_at: AtomicU64::new(u64::MAX),
+            has_told_devices: AtomicBool::new(false),
             is_cut: AtomicBool::new(false),
             faults: Faults::new(),
         }
@@ -149,6 +152,7 @@ impl Partition {
             Action::None => {}
             Action::StopCores if self.lives.leaving.load(Ordering::Acquire) == 0 => {
                 // It waited for its devices and was never entered.
+                status.cause = None;
                 if let Ok(action) = status.life.event(Event::CoresLeft, timer::now_ms()) {
                     self.carry_out(status, action);
                 }
@@ -177,7 +181,9 @@ impl Partition {
 
     /// Whether no core runs in it and no device reads or writes its RAM.
     fn is_quiet(&self) -> bool {
-        self.lives.leaving.load(Ordering::Acquire) == 0 && self.virtio.iter().all(virtio::Device::is_idle)
+        self.lives.leaving.load(Ordering::Acquire) == 0
+            && self.lives.has_told_devices.load(Ordering::Acquire)
+            && self.virtio.iter().all(virtio::Device::is_idle)
     }
 
     /// A device was offered or is absent: the partition may be waiting for it.
@@ -219,17 +225,18 @@ impl Partition {
             self.set_stage2_valid(true);
         }
         self.cores().for_each(Core::begin_life);
+        self.lives.has_told_devices.store(false, Ordering::Release);
         self.lives.leaving.store(u32::from(self.vcpus()), Ordering::Release);
         self.counter_offset.store(timer::now(), Ordering::Relaxed);
         self.terminal.reset(self.id);
         self.devices.reset();
-        if self.serves {
-            service::forget(here);
-        }
         // After them: the console core may be late with a key or a byte for the old life, and the line it drove goes too.
         self.vgic.lock().reset(&mut Edge::new(self, here) as &mut dyn Effects);
         // The model has disabled them; what the hardware still holds of the old life goes too.
         self.spis().for_each(|intid| gic::forget(here, intid));
+        if self.serves {
+            service::forget(here);
+        }
         // Entered is what it is as soon as nothing can keep vCPU 0 from it.
         let started = status.life.event(Event::Started, timer::now_ms());
         assert!(started.is_ok(), "a loaded partition starts");
@@ -256,10 +263,11 @@ impl Partition {
             vcpu::wipe(core);
             if self.lives.leaving.fetch_sub(1, Ordering::AcqRel) == 1 {
                 self.virtio.iter().for_each(|device| device.end_life(core));
+                self.lives.has_told_devices.store(true, Ordering::Release);
                 if self.serves {
                     service::forget(core);
                 } else if !self.is_quiet() && !service::is_up() {
-                    warn!("partition '{}' waits for the service partition", self.name());
+                    self.say_waiting();
                 }
                 self.left_for_good();
             } else {
@@ -330,6 +338,10 @@ impl Partition {
         memory::set_table_valid(root, geometry.root_bytes() as usize / 8, valid);
     }
 
+    fn say_waiting(&self) {
+        warn!("partition '{}' waits for the service partition, which does not run", self.name());
+    }
+
     fn say_stopped(&self, why: Why) {
         let name = self.name();
         let limit = self.manifest.policy.limit;
@@ -339,6 +351,10 @@ impl Partition {
                 error!("partition '{name}' stopped: {restarts} restarts in {seconds} s: restart_limit");
             }
             (why, _) => info!("partition '{name}' stopped: {}", words(why)),
+        }
+        if self.serves {
+            let waits = |state| matches!(state, State::Loaded | State::Stopping);
+            super::all().iter().filter(|other| waits(other.state())).for_each(|other| other.say_waiting());
         }
         if super::all_stopped() {
             console::all_stopped();

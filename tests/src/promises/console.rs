@@ -241,7 +241,12 @@ fn help_and_state(console: &mut Conversation) -> Result<()> {
 }
 
 fn two_hello(run: &mut Run) -> Result<()> {
-    let image = run.project.image("two-hello")?;
+    two_hello_of(run, "two-hello")
+}
+
+/// The promises of scenario `two_hello`, kept by `tests/systems/SYSTEM.toml`.
+pub fn two_hello_of(run: &mut Run, system: &str) -> Result<()> {
+    let image = run.project.image(system)?;
     let mut machine = Recipe::virt(gic(run.kind)).kernel(&image).start(run)?;
     let console = &mut machine.console;
     run.promise("prompt_of_each_guest_is_seen_in_tagged_mode", |_| {

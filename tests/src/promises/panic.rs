@@ -116,7 +116,12 @@ fn symbolized(run: &Run, image: &Path, machine: &Machine) -> Result<Vec<String>>
 }
 
 fn panic_stops(run: &Run) -> Result<()> {
-    let image = run.project.image("bare")?;
+    panic_stops_in(run, "bare")
+}
+
+/// A panic in `tests/systems/SYSTEM.toml`, which has the guests of bare.toml.
+pub fn panic_stops_in(run: &Run, system: &str) -> Result<()> {
+    let image = run.project.image(system)?;
     let (mut machine, _monitor, gdb) = stop_at_exit(run, &image, &exit(run, "irq"))?;
     send_to_allocate(run, gdb)?;
     expect_panic(&mut machine, "EL2 allocates at boot only")?;

@@ -3,14 +3,14 @@
 //!
 //! What is on the disks at boot nobody can know here: the service partition looks again.
 
-pub mod gpt;
+mod image;
 mod images;
 
 use crate::diagnostic::{Diagnostic, Span};
 use crate::file::{DiskFile, Source, SystemFile};
 use crate::locate::virtio_span;
 use abi::plan::Origin;
-use images::Images;
+use images::{Images, Volume};
 use manifest::Board;
 
 /// A disk of a partition.
@@ -22,6 +22,8 @@ struct Use<'a> {
     disk: &'a DiskFile,
     from: &'a Origin,
     span: Span,
+    /// Its sectors, where they are known.
+    volume: Option<Volume>,
 }
 
 /// What messages call the place that sectors come from.
@@ -34,14 +36,19 @@ fn title(origin: &Origin) -> String {
 
 /// Reports the mistakes about disks in `file`.
 pub fn check(source: &Source, file: &SystemFile, found: &mut Vec<Diagnostic>) {
-    let uses: Vec<Use<'_>> = uses(file).collect();
     // Without a word about disks nothing is known; neither is it when one cannot be read.
-    let images = file.disks.value().and_then(|disks| Images::read(source, disks, found));
-    for (n, later) in uses.iter().enumerate() {
-        found.extend(uses[..n].iter().filter_map(|earlier| shared(earlier, later, images.as_ref())));
-    }
+    let images = file.disks.value().and_then(|disks| Images::open(source, disks, found));
+    let mut uses: Vec<Use<'_>> = uses(file).collect();
     if let Some(images) = &images {
-        found.extend(uses.iter().filter_map(|one| images.look_up(one)));
+        for one in &mut uses {
+            match images.look_up(one) {
+                Ok(volume) => one.volume = volume,
+                Err(mistake) => found.push(mistake),
+            }
+        }
+    }
+    for (n, later) in uses.iter().enumerate() {
+        found.extend(uses[..n].iter().filter_map(|earlier| shared(earlier, later)));
     }
     if let Some(platform) = file.board.value() {
         board(file, platform.board, found);
@@ -52,13 +59,13 @@ fn uses(file: &SystemFile) -> impl Iterator<Item = Use<'_>> {
     file.partitions.iter().enumerate().flat_map(|(place, partition)| {
         partition.disks.iter().filter_map(move |disk| {
             let (from, span) = (disk.from.value()?, disk.from.span()?);
-            Some(Use { place, owner: partition.title(), disk, from, span })
+            Some(Use { place, owner: partition.title(), disk, from, span, volume: None })
         })
     })
 }
 
 /// What is wrong where two disks are made of the same sectors, and one of them is written.
-fn shared(earlier: &Use<'_>, later: &Use<'_>, images: Option<&Images<'_>>) -> Option<Diagnostic> {
+fn shared(earlier: &Use<'_>, later: &Use<'_>) -> Option<Diagnostic> {
     if earlier.disk.is_read_only() && later.disk.is_read_only() {
         return None;
     }
@@ -67,7 +74,7 @@ fn shared(earlier: &Use<'_>, later: &Use<'_>, images: Option<&Images<'_>>) -> Op
     } else if earlier.from == later.from {
         let what = title(later.from);
         format!("{what} belongs to {} and to {}, and not only to read", earlier.owner, later.owner)
-    } else if images?.one_holds_the_other(earlier.from, later.from) {
+    } else if earlier.volume?.shares(&later.volume?) {
         let (one, other) = (title(earlier.from), title(later.from));
         format!("{one} of {} and {other} of {} share sectors, and not only to read", earlier.owner, later.owner)
     } else {
@@ -82,8 +89,8 @@ fn shared(earlier: &Use<'_>, later: &Use<'_>, images: Option<&Images<'_>>) -> Op
     Some(mistake.label(later.owner.clone()).also(earlier.span.clone(), earlier.owner.clone()))
 }
 
-/// What the board has no place for.
-fn board(file: &SystemFile, board: &Board, found: &mut Vec<Diagnostic>) {
+/// Reports what the board has no place for.
+pub fn board(file: &SystemFile, board: &Board, found: &mut Vec<Diagnostic>) {
     if let Some(span) = file.disks.span().filter(|_| !board.is_variable) {
         let title = format!("board '{}' is no emulator: its disks are what is plugged in", board.name);
         found.push(Diagnostic::new(span, title, "leave `disks` out"));

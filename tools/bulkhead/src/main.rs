@@ -8,7 +8,7 @@ use bulkhead::image::lay_out;
 use bulkhead::plan::{Plan, machine_mistakes, plan};
 use bulkhead::qemu::{Choice, arguments, quoted};
 use bulkhead::symbolize::{self, Lines, MARK};
-use bulkhead::{board, el2, file, image, locate, map, svg};
+use bulkhead::{board, disks, el2, file, image, locate, map, svg};
 use clap::{Parser, Subcommand};
 use std::io::{BufRead, BufReader, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -37,6 +37,15 @@ A system file:
   bootargs = \"console=ttyAMA0\"
   watchdog = \"10s\"                # and back to life when it starves
 
+With disks: a service partition on a core of its own owns the board's and serves them. QEMU is told to attach the images
+in `machine`; `from` names a GPT partition on any of them.
+
+  machine = { disks = [\"disk.img\"] }
+  service = { cores = [0] }                          # both above the first [[partition]]
+
+  disk = { from = \"gpt:rootfs\", mode = \"rw\" }        # in a partition: the guest's /dev/vda
+  rng = true                                         # and its /dev/hwrng
+
 From there to a shell:
 
   bulkhead check my.toml
@@ -54,7 +63,7 @@ struct Arguments {
 enum Command {
     /// Report every mistake of system files
     ///
-    /// Reads the kernels too, so what passes here builds. Example: bulkhead check systems/*.toml
+    /// Reads the kernels and the disk images of `machine` too, so what passes here builds. Example: bulkhead check systems/*.toml
     Check {
         /// System files
         #[arg(required = true)]
@@ -74,7 +83,7 @@ enum Command {
         #[arg(long)]
         hypervisor: Option<PathBuf>,
     },
-    /// Show who owns which core, memory range, interrupt and device
+    /// Show who owns which core, memory range, interrupt, device and disk
     ///
     /// Also what follows when a guest's life ends, and what each guest sees. Example: bulkhead map systems/demo.toml --svg demo.svg
     Map {
@@ -86,7 +95,8 @@ enum Command {
     },
     /// Print the QEMU arguments for the machine of a system file
     ///
-    /// Kernels need not exist. Paths with spaces come out quoted for a shell's `eval`. Example:
+    /// Kernels and disks need not exist. Disks of `machine` are attached, and an entropy device for a service partition.
+    /// Paths with spaces come out quoted for a shell's `eval`. Example:
     /// qemu-system-aarch64 $(bulkhead qemu-args my.toml --gic 2) -kernel my.img
     QemuArgs {
         /// System file
@@ -192,12 +202,13 @@ fn qemu_arguments(path: &Path, choice: Choice<'_>) -> Result<bool> {
     if let Some(platform) = file.board.value() {
         let mistakes = machine_mistakes(&file, platform.board);
         found.extend(mistakes.iter().filter_map(|mistake| locate::diagnose(&file, &[], mistake)));
+        disks::board(&file, platform.board, &mut found);
     }
     let Some(platform) = file.board.value().filter(|_| found.is_empty()) else {
         complain(&source, &found);
         return Ok(false);
     };
-    let arguments = arguments(platform.board, file.machine(platform.board), choice)?;
+    let arguments = arguments(platform.board, &file, &source.folder, choice)?;
     println!("{}", arguments.iter().map(|argument| quoted(argument)).collect::<Vec<_>>().join(" "));
     Ok(true)
 }
@@ -255,10 +266,12 @@ fn complain(source: &Source, mistakes: &[Diagnostic]) {
 }
 
 fn summary(plan: &Plan) -> String {
-    let partitions = match plan.system.partitions.len() {
+    let served = usize::from(plan.system.service.is_some());
+    let mut partitions = match plan.system.partitions.len() - served {
         1 => "1 partition".to_owned(),
         n => format!("{n} partitions"),
     };
+    partitions += if served == 1 { " and the service partition" } else { "" };
     let machine = plan.system.machine;
     format!("{partitions} on {}, {} cores, {}", plan.platform.board.name, machine.cores, addr::ByteSize(machine.memory))
 }

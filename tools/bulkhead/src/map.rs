@@ -1,8 +1,9 @@
 //! Who owns what, as a table.
 
 use crate::plan::Plan;
+use abi::plan::{Backend, Kind, Origin};
 use abi::{Again, IntId, machine};
-use addr::{ByteSize, Pa, Region};
+use addr::{ByteSize, Ipa, Pa, Region};
 use manifest::{Milliseconds, OnPanic, Owner, Partition, PayloadKind};
 use std::fmt::Write;
 
@@ -24,6 +25,9 @@ pub fn ram(plan: &Plan) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
     for (place, partition) in system.partitions.iter().enumerate() {
         rows.extend(partition.banks.iter().map(|bank| row(bank.pa, partition.name.to_string(), Some(place))));
+    }
+    if let (Some(service), Some((id, partition))) = (system.service, system.service_partition()) {
+        rows.push(row(service.kept, format!("{}: kept over its lives", partition.name), Some(id.index())));
     }
     rows.push(row(system.pool, "(hypervisor: frame pool)".into(), None));
     let bundle = Region::new(board.load_address, system.bundle_size);
@@ -87,8 +91,41 @@ pub fn interrupts(plan: &Plan) -> Vec<(String, String)> {
     rows
 }
 
+/// Interrupts in words, runs of them by their ends.
 fn intids(intids: &[IntId]) -> String {
-    intids.iter().map(IntId::to_string).collect::<Vec<_>>().join(", ")
+    let runs = intids.chunk_by(|one, next| next.number() == one.number() + 1);
+    let run = |run: &[IntId]| match run {
+        [first, _, .., last] => format!("{first} to {last}"),
+        few => few.iter().map(IntId::to_string).collect::<Vec<_>>().join(", "),
+    };
+    runs.map(run).collect::<Vec<_>>().join(", ")
+}
+
+/// The virtio devices: what is behind each, and who has it where.
+pub fn virtio(plan: &Plan) -> Vec<(String, String)> {
+    let Some(service) = &plan.service else { return Vec::new() };
+    let row = |backend: &Backend| {
+        let owner = service.partitions.get(backend.partition.index()).map_or("", |served| served.name.as_str());
+        let page = machine::VIRTIO.as_u64() + u64::from(backend.slot) * machine::VIRTIO_STRIDE;
+        let place = format!("{owner}: {}, {}", Ipa::new(page), machine::virtio_intid(u32::from(backend.slot)));
+        match &backend.kind {
+            Kind::Entropy => ("entropy".to_owned(), place),
+            Kind::Disk(disk) => {
+                let mut what = match &disk.from {
+                    Origin::Gpt(label) => format!("gpt:{label}"),
+                    Origin::Disk(serial) => format!("disk:{serial}"),
+                };
+                what += if disk.is_read_only { " ro" } else { " rw" };
+                let mut place = format!("{place}, serial number '{}'", disk.serial);
+                if disk.at_least != 0 {
+                    place += &format!(", at least {}", ByteSize(disk.at_least));
+                }
+                place += if backend.is_optional { ", optional" } else { "" };
+                (what, place)
+            }
+        }
+    };
+    service.devices.iter().map(row).collect()
 }
 
 /// The whole table.
@@ -122,12 +159,21 @@ fn write_table(out: &mut String, plan: &Plan) -> std::fmt::Result {
     }
 
     writeln!(out, "\n{:<28} {:>9}  owner", "device", "")?;
-    writeln!(out, "{:<28} {:>9}  (hypervisor: console)", board.uart.to_string(), "")?;
+    let lent = if system.service.is_some() { ", lent to the service partition" } else { "" };
+    writeln!(out, "{:<28} {:>9}  (hypervisor: console{lent})", board.uart.to_string(), "")?;
     for partition in &system.partitions {
         for device in partition.devices.iter().filter_map(|id| board.devices.get(usize::from(id.0))) {
             let region = device.region().map(|region| region.to_string()).unwrap_or_default();
             writeln!(out, "{region:<28} {:>9}  {}: {}", "", partition.name, device.name)?;
         }
+    }
+
+    let virtio = virtio(plan);
+    if !virtio.is_empty() {
+        writeln!(out, "\n{:<28} {:>9}  owner", "virtio device", "")?;
+    }
+    for (what, place) in virtio {
+        writeln!(out, "{what:<28} {:>9}  {place}", "")?;
     }
 
     lives(out, plan)?;

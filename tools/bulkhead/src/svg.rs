@@ -1,6 +1,6 @@
 //! Who owns what, as a picture. Written directly: no drawing library, and the same bytes each time.
 
-use crate::map::{Row, cores, interrupts, ram};
+use crate::map::{Row, cores, interrupts, ram, virtio};
 use crate::plan::Plan;
 use addr::ByteSize;
 use std::fmt::Write;
@@ -19,7 +19,11 @@ pub fn picture(plan: &Plan) -> String {
     text(&mut out, MARGIN, y, 18, "bold", &title(plan));
     y = core_row(&mut out, plan, y + 34);
     y = memory(&mut out, plan, y + 40);
-    y = interrupt_rows(&mut out, plan, y + 36);
+    y = pairs(&mut out, "Interrupts", interrupts(plan), y + 36);
+    let devices = virtio(plan);
+    if !devices.is_empty() {
+        y = pairs(&mut out, "Virtio devices", devices, y + 36);
+    }
     let height = y + MARGIN;
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" \
@@ -89,12 +93,13 @@ fn memory(out: &mut String, plan: &Plan, y: usize) -> usize {
     top
 }
 
-fn interrupt_rows(out: &mut String, plan: &Plan, y: usize) -> usize {
-    text(out, MARGIN, y, 14, "bold", "Interrupts");
+/// What, and whose it is.
+fn pairs(out: &mut String, title: &str, rows: Vec<(String, String)>, y: usize) -> usize {
+    text(out, MARGIN, y, 14, "bold", title);
     let mut bottom = y;
-    for (intids, owner) in interrupts(plan) {
+    for (what, owner) in rows {
         bottom += 20;
-        text(out, MARGIN, bottom, 12, "normal", &intids);
+        text(out, MARGIN, bottom, 12, "normal", &what);
         text(out, 300, bottom, 12, "normal", owner.trim_matches(['(', ')']));
     }
     bottom

@@ -42,6 +42,14 @@ fn pie() -> Vec<u8> {
     file
 }
 
+/// The same image with a wrong sum in both of its tables' headers.
+fn damaged(mut image: Vec<u8>) -> Vec<u8> {
+    let backup = image.len() - 512;
+    image[512 + 16] ^= 1;
+    image[backup + 16] ^= 1;
+    image
+}
+
 /// The kernels and disks that the bad files name, and the bad file itself, in a folder of their own.
 fn folder(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
@@ -59,6 +67,8 @@ fn folder(name: &str) -> PathBuf {
         ("more.img", image::image(400, &[("data", 64), ("logs", 64)])),
         ("plain.img", vec![0; 64 << 10]),
         ("odd.img", vec![0; 1000]),
+        ("twice.img", image::image(400, &[("home", 64), ("home", 64)])),
+        ("damaged.img", damaged(image::image(400, &[("logs", 64)]))),
     ] {
         fs::write(folder.join(file), bytes).unwrap();
     }
@@ -137,6 +147,7 @@ refusals! {
     s04_image_missing
     s04_label_twice
     s04_label_unknown
+    s04_tables
     s04_too_small
     s04_used_twice
     disk_forms

@@ -1,7 +1,10 @@
 //! Interrupts and kicks: who is told, and who is spared.
 
 use crate::driver::*;
-use virtio::{Chain, Features, Inflight, Queue};
+use crate::ram::Ram;
+use addr::Ipa;
+use std::cell::RefCell;
+use virtio::{Chain, Features, GuestMemory, Inflight, Outside, Queue};
 
 /// Offers a chain, takes it and gives it back.
 fn turn(driver: &mut Driver, queue: &mut Queue<'_>) {
@@ -116,5 +119,48 @@ fn a_chain_that_came_before_the_wish_was_seen_is_not_slept_on() {
         driver.offer_one(0);
         assert_eq!(queue.request_kicks(&driver.ram), Ok(true));
         assert_eq!(queue.has_work(&driver.ram), Ok(true));
+    }
+}
+
+/// RAM that keeps a list of what orders accesses, and of what must be ordered.
+struct Listed<'a>(&'a Ram, RefCell<Vec<&'static str>>);
+
+impl GuestMemory for Listed<'_> {
+    fn read(&self, at: Ipa, into: &mut [u8]) -> Result<(), Outside> {
+        self.0.read(at, into)
+    }
+    fn write(&self, at: Ipa, bytes: &[u8]) -> Result<(), Outside> {
+        self.1.borrow_mut().push("write");
+        self.0.write(at, bytes)
+    }
+    fn load_u16(&self, at: Ipa) -> Result<u16, Outside> {
+        self.1.borrow_mut().push("load");
+        self.0.load_u16(at)
+    }
+    fn store_u16(&self, at: Ipa, value: u16) -> Result<(), Outside> {
+        self.1.borrow_mut().push("store");
+        self.0.store_u16(at, value)
+    }
+    fn contains(&self, at: Ipa, bytes: u64) -> bool {
+        self.0.contains(at, bytes)
+    }
+    fn fence(&self) {
+        self.1.borrow_mut().push("fence");
+    }
+}
+
+#[test]
+fn each_side_sees_the_others_index_or_its_wish() {
+    for features in [NONE, BOTH] {
+        let (mut driver, record) = (Driver::new(4), Inflight::new());
+        let mut queue = driver.queue(features, &record);
+        driver.offer_one(0);
+        let head = driver.take(&mut queue, &mut Chain::new());
+        let memory = Listed(&driver.ram, RefCell::default());
+        queue.push(&memory, head, 0).unwrap();
+        queue.wants_interrupt(&memory).unwrap();
+        assert_eq!(memory.1.take(), ["write", "store", "fence", "load"], "element, index, fence, the driver's wish");
+        queue.request_kicks(&memory).unwrap();
+        assert_eq!(memory.1.take(), ["store", "fence", "load"], "the device's wish, fence, the driver's index");
     }
 }

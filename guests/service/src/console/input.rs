@@ -3,7 +3,6 @@
 use super::output::Output;
 use super::partition_of;
 use crate::hypercall;
-use crate::kept::Focus;
 use crate::timer;
 use crate::uart::Uart;
 use abi::PartitionId;
@@ -25,7 +24,7 @@ struct Held {
 
 pub(super) struct Input {
     keys: Keys,
-    focus: Focus,
+    focus: PartitionId,
     own: PartitionId,
     partitions: usize,
     /// The UART is not read meanwhile: its own flow control paces the sender.
@@ -37,14 +36,21 @@ pub(super) struct Input {
 }
 
 impl Input {
-    pub(super) fn new(plan: &Plan, focus: Focus) -> Self {
+    pub(super) fn new(plan: &Plan) -> Self {
         let partitions = plan.partitions.len();
+        let focus = PartitionId::new(0);
         Self { keys: Keys::new(), focus, own: plan.own, partitions, held: None, has_given_up: false, question: None }
     }
 
-    /// The partition with the keyboard.
-    pub(super) fn focused(&self) -> PartitionId {
-        partition_of(self.partitions, self.focus.get()).unwrap_or(PartitionId::new(0))
+    /// Moves the keyboard to a partition; whether it exists.
+    pub(super) fn focus_on(&mut self, id: PartitionId, output: &mut Output) -> bool {
+        let exists = partition_of(self.partitions, id).is_some();
+        if exists {
+            self.focus = id;
+            self.has_given_up = false;
+            output.focus(id);
+        }
+        exists
     }
 
     /// Reads the UART. When to come back although nothing new may have come.
@@ -73,7 +79,7 @@ impl Input {
 
     /// Hands a byte to the partition with the keyboard; false: it takes none now.
     fn deliver(&mut self, byte: u8) -> bool {
-        let focus = self.focused();
+        let focus = self.focus;
         // The service reads no input of its own.
         let is_taken = focus == self.own || hypercall::console_type(focus, byte) != Err(Status::WrongState);
         self.has_given_up &= !is_taken;
@@ -98,17 +104,13 @@ impl Input {
 
     /// EL2 says that the keyboard has moved, or that there is no such partition.
     fn set_focus(&mut self, id: PartitionId, output: &mut Output) {
-        if partition_of(self.partitions, id).is_some() {
-            self.focus.set(id);
-            self.has_given_up = false;
-            output.focus(id);
-        }
+        self.focus_on(id, output);
         tell(Command::Focus, id.number().into(), 0);
     }
 
     /// EL2 asks the question, in words that no guest can forge, or says why there is nothing to ask.
     fn ask(&mut self, wanted: Command) {
-        let partition = self.focused();
+        let partition = self.focus;
         if hypercall::command(Command::Ask, partition.number().into(), wanted as u64).is_ok() {
             self.question = Some((wanted, partition));
             self.keys.ask();

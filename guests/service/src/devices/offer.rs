@@ -16,13 +16,16 @@ use core::fmt;
 use virtio::{Chain, blk, entropy};
 
 /// A device's origin, as the system file writes it.
-struct Named<'n>(&'n Origin);
+struct Named<'n>(&'n Kind);
 
 impl fmt::Display for Named<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Origin::Gpt(label) => write!(f, "gpt:{label}"),
-            Origin::Disk(serial) => write!(f, "disk:{serial}"),
+            Kind::Entropy => f.write_str("rng"),
+            Kind::Disk(disk) => match &disk.from {
+                Origin::Gpt(label) => write!(f, "disk gpt:{label}"),
+                Origin::Disk(serial) => write!(f, "disk disk:{serial}"),
+            },
         }
     }
 }
@@ -46,15 +49,25 @@ pub unsafe fn offer_all(
             continue;
         };
         let backend = match &planned.kind {
-            Kind::Entropy => entropy_backend(has_entropy, &partition.name),
-            Kind::Disk(wanted) => disk_backend(&mut finder, disks, wanted, &devices, &partition.name),
+            Kind::Entropy if has_entropy => Ok(Backend::Entropy),
+            Kind::Entropy => Err(Missing::NoEntropy),
+            Kind::Disk(wanted) => disk_backend(&mut finder, disks, wanted, &devices),
         };
-        let Some(backend) = backend else {
-            if planned.is_optional {
-                say!("'{}' starts without its virtio device {}", partition.name, planned.slot);
+        let backend = match backend {
+            Ok(backend) => backend,
+            Err(why) => {
+                let why = Explained { why: &why, disks };
+                let (what, name) = (Named(&planned.kind), &partition.name);
+                if planned.is_optional {
+                    say!("warn: '{name}' starts without {what}: {why}");
+                } else {
+                    say!("error: '{name}' cannot start without {what}: {why}");
+                }
+                // Refused only if the device was offered in an earlier life, when the disk was still there: then it stays,
+                // and nobody serves it.
+                let _ = hypercall::device_absent(id);
+                continue;
             }
-            let _ = hypercall::device_absent(id);
-            continue;
         };
         // SAFETY: the caller's promise.
         let ram = unsafe { Ram::new(partition) };
@@ -90,33 +103,14 @@ impl Device {
     }
 }
 
-fn entropy_backend(has_entropy: bool, partition: &str) -> Option<Backend> {
-    if !has_entropy {
-        say!(
-            "error: '{partition}': rng: the board has no entropy device that can be used (QEMU: -device \
-             virtio-rng-device); or set rng = false"
-        );
-    }
-    has_entropy.then_some(Backend::Entropy)
-}
-
 fn disk_backend(
     finder: &mut Finder,
     disks: &mut [Disk],
     wanted: &plan::Disk,
     devices: &Devices,
-    partition: &str,
-) -> Option<Backend> {
-    let found = finder.find(disks, wanted).and_then(|volume| devices.exclusive(volume, wanted.is_read_only));
-    let volume = match found {
-        Ok(volume) => volume,
-        Err(why) => {
-            let explained = Explained { why: &why, disks };
-            say!("error: '{partition}': disk {}: {explained}", Named(&wanted.from));
-            return None;
-        }
-    };
-    let facts = disks.get(volume.disk)?.facts();
+) -> Result<Backend, Missing> {
+    let volume = finder.find(disks, wanted).and_then(|volume| devices.exclusive(volume, wanted.is_read_only))?;
+    let facts = disks.get(volume.disk).ok_or(Missing::NoDisk)?.facts();
     let mode = if wanted.is_read_only { blk::Mode::ReadOnly } else { blk::Mode::ReadWrite };
     let shown = blk::Disk {
         capacity: volume.extent.sectors,
@@ -128,7 +122,7 @@ fn disk_backend(
     };
     let mut serial = [0; SERIAL];
     serial.iter_mut().zip(wanted.serial.bytes()).for_each(|(place, byte)| *place = byte);
-    Some(Backend::Disk { volume, shown, serial, has_flush: facts.has_flush })
+    Ok(Backend::Disk { volume, shown, serial, has_flush: facts.has_flush })
 }
 
 impl Devices {

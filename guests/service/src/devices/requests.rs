@@ -1,7 +1,7 @@
 //! Requests on their way: from a guest's ring to the generator or a disk, and back.
 
-use super::{Backend, CAP, Device};
-use crate::disk::{Disk, Full, Guest, Piece, Ticket, Work};
+use super::{Backend, CAP, Device, ENTROPY_CAP};
+use crate::disk::{Disk, Full, Guest, Ticket, Work};
 use crate::entropy::Entropy;
 use crate::hooks;
 use virtio::blk::{Kind, MAX_RANGES, Range, Ranges, Request, Status};
@@ -16,7 +16,7 @@ enum Step<'c> {
 }
 
 impl Device {
-    /// Takes up to [`CAP`] requests. Whether there were any.
+    /// Takes up to [`CAP`] or [`ENTROPY_CAP`] requests. Whether there were any.
     pub(super) fn serve(
         &mut self,
         number: usize,
@@ -28,7 +28,8 @@ impl Device {
             return Ok(false);
         }
         let mut has_worked = false;
-        for _ in 0..CAP {
+        let cap = if matches!(self.backend, Backend::Entropy) { ENTROPY_CAP } else { CAP };
+        for _ in 0..cap {
             let Some(head) = self.link.next(&self.ram, chain)? else { break };
             match (&self.backend, generator.as_mut()) {
                 (Backend::Entropy, Some(generator)) => {
@@ -98,12 +99,8 @@ impl Device {
         let changes = matches!(work, Work::Write(_) | Work::Discard(_) | Work::Fill(_));
         let is_last = !(changes && *has_flush && virtio::blk::is_write_through(self.link.accepted));
         let guest = Guest { device: number, head, reply: request.reply, written, is_last };
-        let ram = &self.ram;
-        let pieces = data.into_iter().flat_map(|data| data.pieces()).map_while(|segment| {
-            // `Chain` has found each segment in this RAM, which never changes.
-            let at = ram.locate(segment.at, segment.bytes.into()).ok()?;
-            Some(Piece { at, bytes: segment.bytes })
-        });
+        let banks = self.ram.banks();
+        let pieces = data.into_iter().flat_map(|data| banks.pieces(data));
         // SAFETY: the pieces are the guest's RAM, which it keeps until the device is quiet: that waits for this request.
         match unsafe { disk.submit(work, pieces, Ticket::Guest(guest)) } {
             Ok(()) => {

@@ -1,7 +1,7 @@
 //! Finding the board's disks, and reading from them before any guest does: serial numbers and partition tables.
 
 use super::facts::WANTED;
-use super::{Disk, Facts, PIECES, Piece, QUEUE, REQUESTS, Slots, Ticket, Work};
+use super::{Disk, Facts, PIECES, QUEUE, REQUESTS, Slots, Ticket, Work};
 use crate::{dma, say, timer, transports};
 use abi::plan::{SERIAL, Transports};
 use addr::{ByteSize, PAGE_SIZE, Pa};
@@ -10,8 +10,8 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::ptr::NonNull;
 use gpt::{BlockIo, BlockSize, Lba, SECTOR};
-use virtio::MAX_SEGMENTS;
 use virtio::blk::Status;
+use virtio::{MAX_SEGMENTS, PhysicalPiece};
 use virtio_drivers::queue::VirtQueue;
 use virtio_drivers::transport::mmio::MmioTransport;
 use virtio_drivers::transport::{DeviceStatus, DeviceType, Transport};
@@ -99,7 +99,7 @@ impl Disk {
     }
 
     fn identify(&mut self, buffer: NonNull<u8>) -> Result<(), Unfit> {
-        let piece = Piece { at: Pa::new(buffer.as_ptr() as u64), bytes: SERIAL as u32 };
+        let piece = PhysicalPiece { at: Pa::new(buffer.as_ptr() as u64), bytes: SERIAL as u32 };
         let mut serial = [0; SERIAL];
         // A disk without a serial number is still a disk.
         if self.run(Work::Identify, piece).ok_or(Unfit::Silent)? == Status::Ok {
@@ -114,7 +114,7 @@ impl Disk {
     }
 
     /// Has one request done, while nothing else is under way. `None`: it was not within a bounded time.
-    fn run(&mut self, work: Work<'_>, piece: Piece) -> Option<Status> {
+    fn run(&mut self, work: Work<'_>, piece: PhysicalPiece) -> Option<Status> {
         let until = timer::now() + timer::ticks(PATIENCE_MS);
         // SAFETY: the piece lies in the arena, and its pages are used for one request at a time.
         unsafe { self.submit(work, core::iter::once(piece), Ticket::Own) }.ok()?;
@@ -176,7 +176,7 @@ impl BlockIo for Reader<'_> {
     fn read_blocks(&mut self, start: Lba, into: &mut [u8]) -> Result<(), Unread> {
         let mut sector = start.to_u64().checked_mul(self.block_size().to_u64() / SECTOR).ok_or(Unread)?;
         for part in into.chunks_mut(PAGES * PAGE_SIZE as usize) {
-            let piece = Piece { at: Pa::new(self.buffer.as_ptr() as u64), bytes: part.len() as u32 };
+            let piece = PhysicalPiece { at: Pa::new(self.buffer.as_ptr() as u64), bytes: part.len() as u32 };
             if self.disk.run(Work::Read(sector), piece) != Some(Status::Ok) {
                 return Err(Unread);
             }

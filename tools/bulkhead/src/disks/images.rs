@@ -1,85 +1,124 @@
-//! The emulator's disk images as they are now, and what a system file wants of them.
+//! The emulator's disk images as they are now, and what a system file wants of them, by the service partition's rules.
 
-use super::{Use, gpt, title};
+use super::image::Image;
+use super::{Use, title};
 use crate::diagnostic::Diagnostic;
 use crate::file::{DiskImage, Source};
 use crate::near;
 use abi::plan::Origin;
 use addr::ByteSize;
-use std::fs::File;
-use std::io::ErrorKind;
-
-/// An image that could be read.
-struct Image<'a> {
-    serial: &'a str,
-    bytes: u64,
-    partitions: Vec<gpt::Entry>,
-}
+use gpt::{BUFFER, Extent, NoTable, SECTOR, Unusable};
 
 /// All of a machine's images.
 pub struct Images<'a>(Vec<Image<'a>>);
 
+/// Sectors of one of the images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Volume {
+    /// The image's place among the machine's.
+    disk: usize,
+    extent: Extent,
+}
+
+impl Volume {
+    /// Whether any sector is in both.
+    pub fn shares(&self, other: &Self) -> bool {
+        self.disk == other.disk && self.extent.overlaps(&other.extent)
+    }
+}
+
 impl<'a> Images<'a> {
-    /// Reads the images of `source`; `None` when one cannot be, which is reported then.
-    pub fn read(source: &Source, images: &'a [DiskImage], found: &mut Vec<Diagnostic>) -> Option<Self> {
+    /// Opens the images of `source`; `None` when one cannot be, which is reported then.
+    pub fn open(source: &Source, images: &'a [DiskImage], found: &mut Vec<Diagnostic>) -> Option<Self> {
         let before = found.len();
-        let read = images.iter().filter_map(|image| open(source, image).map_err(|mistake| found.push(mistake)).ok());
-        let all = Self(read.collect());
+        let open = images.iter().filter_map(|i| Image::open(source, i).map_err(|mistake| found.push(mistake)).ok());
+        let all = Self(open.collect());
         (found.len() == before).then_some(all)
     }
 
-    /// Every GPT partition, with the disk that it is on.
-    fn partitions(&self) -> impl Iterator<Item = (&Image<'a>, &gpt::Entry)> {
-        self.0.iter().flat_map(|image| image.partitions.iter().map(move |entry| (image, entry)))
-    }
-
-    /// Whether one of two origins is a disk that the other lies on.
-    pub fn one_holds_the_other(&self, one: &Origin, other: &Origin) -> bool {
-        let (Origin::Gpt(label), Origin::Disk(serial)) = (one, other) else {
-            return matches!((one, other), (Origin::Disk(_), Origin::Gpt(_))) && self.one_holds_the_other(other, one);
+    /// What a partition wants of the disks, if it is there and large enough. An optional disk need not be.
+    pub fn look_up(&self, wanted: &Use<'_>) -> Result<Option<Volume>, Diagnostic> {
+        let volume = match wanted.from {
+            Origin::Gpt(label) => self.labelled(label),
+            Origin::Disk(serial) => self.whole(serial),
         };
-        self.partitions().any(|(image, entry)| entry.label == label.as_str() && image.serial == serial.as_str())
-    }
-
-    /// What is wrong with what a partition wants of the disks. An optional disk may be missing or too small.
-    pub fn look_up(&self, wanted: &Use<'_>) -> Option<Diagnostic> {
-        let at = |title: String, help: String| Some(Diagnostic::new(wanted.span.clone(), title, help));
-        let bytes = match wanted.from {
-            Origin::Gpt(label) => {
-                let mut found = self.partitions().filter(|(_, entry)| entry.label == label.as_str());
-                match (found.next(), found.next()) {
-                    (Some((first, _)), Some((second, _))) => {
-                        let (one, other) = (first.serial, second.serial);
-                        let title = if one == other {
-                            format!("GPT label '{label}' stands twice on disk '{one}'")
-                        } else {
-                            format!("GPT label '{label}' stands on disk '{one}' and on disk '{other}'")
-                        };
-                        return at(title, "rename one: `sfdisk --part-label IMAGE NUMBER NAME`".to_owned());
-                    }
-                    (Some((_, entry)), None) => entry.bytes,
-                    (None, _) if wanted.disk.is_optional() => return None,
-                    (None, _) => {
-                        let title = format!("no disk of the machine has a GPT partition '{label}'");
-                        let labels: Vec<&str> = self.partitions().map(|(_, entry)| entry.label.as_str()).collect();
-                        return at(title, choose("gpt", label, &labels, "its disks have no GPT partitions"));
-                    }
-                }
+        let volume = match volume {
+            Ok(volume) => volume,
+            Err(Missing::Absent(..)) if wanted.disk.is_optional() => return Ok(None),
+            Err(Missing::Absent(title, help) | Missing::Wrong(title, help)) => {
+                return Err(Diagnostic::new(wanted.span.clone(), title, help));
             }
-            Origin::Disk(serial) => match self.0.iter().find(|image| image.serial == serial.as_str()) {
-                Some(image) => image.bytes,
-                None if wanted.disk.is_optional() => return None,
-                None => {
-                    let serials: Vec<&str> = self.0.iter().map(|image| image.serial).collect();
-                    return at(
-                        format!("the machine has no disk with serial number '{serial}'"),
-                        choose("disk", serial, &serials, "it has no disks: name its image in `disks` of `machine`"),
-                    );
-                }
-            },
         };
-        too_small(wanted, bytes)
+        too_small(wanted, volume.extent).map_or(Ok(Some(volume)), Err)
     }
+
+    fn labelled(&self, label: &str) -> Result<Volume, Missing> {
+        let mut buffer = vec![0; BUFFER];
+        let (mut found, mut wrong) = (None::<Volume>, None);
+        for (disk, image) in self.0.iter().enumerate() {
+            match (gpt::find(image, label, &mut buffer), found) {
+                (Ok(_), Some(first)) => {
+                    let (first, second) = (self.0[first.disk].serial, image.serial);
+                    let title = format!("GPT label '{label}' stands on disk '{first}' and on disk '{second}'");
+                    return Err(Missing::Wrong(title, RENAME.to_owned()));
+                }
+                (Ok(extent), None) => found = Some(Volume { disk, extent }),
+                // A disk without a table, or with other labels, is none of this partition's business.
+                (Err(Unusable::NoLabel | Unusable::NoTable(NoTable::Signature)), _) => {}
+                // The disk that has the label says more than one that cannot be read.
+                (Err(why), _) if matches!(wrong, None | Some((_, Unusable::NoTable(_)))) => {
+                    wrong = Some((image.serial, why))
+                }
+                (Err(_), _) => {}
+            }
+        }
+        match (found, wrong) {
+            (Some(volume), _) => Ok(volume),
+            (None, Some((disk, why))) => {
+                let help = if matches!(why, Unusable::Ambiguous(_)) { RENAME } else { "mend it, or make it anew" };
+                Err(Missing::Wrong(format!("GPT partition '{label}' on disk '{disk}': {why}"), help.to_owned()))
+            }
+            (None, None) => {
+                let title = format!("no disk of the machine has a GPT partition '{label}'");
+                let labels = self.labels();
+                let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+                Err(Missing::Absent(title, choose("gpt", label, &labels, "its disks have no GPT partitions")))
+            }
+        }
+    }
+
+    fn labels(&self) -> Vec<String> {
+        let mut labels = Vec::new();
+        let mut buffer = vec![0; BUFFER];
+        for image in &self.0 {
+            // A disk without a table has none.
+            let _ = gpt::labels(image, &mut buffer, &mut |label| labels.push(label.collect()));
+        }
+        labels
+    }
+
+    fn whole(&self, serial: &str) -> Result<Volume, Missing> {
+        // No two have one serial number: the parser saw to that.
+        let found = self.0.iter().enumerate().find(|(_, image)| image.serial == serial);
+        let Some((disk, image)) = found else {
+            let title = format!("the machine has no disk with serial number '{serial}'");
+            let serials: Vec<&str> = self.0.iter().map(|image| image.serial).collect();
+            let none = "it has no disks: name its image in `disks` of `machine`";
+            return Err(Missing::Absent(title, choose("disk", serial, &serials, none)));
+        };
+        Ok(Volume { disk, extent: Extent { sector: 0, sectors: image.sectors } })
+    }
+}
+
+/// What to do about two partitions with one label.
+const RENAME: &str = "rename one: `sfdisk --part-label IMAGE NUMBER NAME`";
+
+/// Why there are no sectors: what is wrong, and what to do.
+enum Missing {
+    /// It is not there.
+    Absent(String, String),
+    /// It is there, and of no use to anybody.
+    Wrong(String, String),
 }
 
 /// What to write instead of `word`.
@@ -97,8 +136,9 @@ fn choose(kind: &str, word: &str, words: &[&str], none: &str) -> String {
     }
 }
 
-fn too_small(wanted: &Use<'_>, bytes: u64) -> Option<Diagnostic> {
+fn too_small(wanted: &Use<'_>, extent: Extent) -> Option<Diagnostic> {
     let least = *wanted.disk.at_least.value()?;
+    let bytes = extent.sectors.saturating_mul(SECTOR);
     if bytes >= least || wanted.disk.is_optional() {
         return None;
     }
@@ -106,44 +146,4 @@ fn too_small(wanted: &Use<'_>, bytes: u64) -> Option<Diagnostic> {
     let title = format!("{} has {has}, and {} wants at least {least}", title(wanted.from), wanted.owner);
     let span = wanted.disk.at_least.span()?;
     Some(Diagnostic::new(span, title, "make it larger, ask for less, or do without it by `optional = true`"))
-}
-
-/// Reads what is on an image.
-fn open<'a>(source: &Source, image: &'a DiskImage) -> Result<Image<'a>, Diagnostic> {
-    let path = source.folder.join(&image.file);
-    let name = &image.file;
-    let at = |title: String, help: &str| {
-        Diagnostic::new(image.span.clone(), title, help).label(format!("looked for {}", path.display()))
-    };
-    let unreadable = |error: std::io::Error| {
-        at(format!("disk image '{name}' cannot be read ({error})"), "name a file that you may read")
-    };
-    let file = File::open(&path).map_err(|error| {
-        let is_built_here = path.components().any(|part| part.as_os_str() == "build");
-        match (error.kind(), is_built_here, path.file_name().and_then(|name| name.to_str())) {
-            (ErrorKind::NotFound, true, Some(target)) => {
-                at(format!("disk image '{name}' does not exist"), &format!("build it with `make build/{target}`"))
-            }
-            (ErrorKind::NotFound, ..) => {
-                at(format!("disk image '{name}' does not exist"), "paths are relative to the folder of this file")
-            }
-            _ => unreadable(error),
-        }
-    })?;
-    let metadata = file.metadata().map_err(unreadable)?;
-    if !metadata.is_file() {
-        return Err(at(format!("disk image '{name}' is no file"), "name a file of raw sectors"));
-    }
-    let bytes = metadata.len();
-    if bytes == 0 || bytes % gpt::SECTOR != 0 {
-        let title = format!("disk image '{name}' has {bytes} bytes, which is no whole number of sectors");
-        return Err(Diagnostic::new(
-            image.span.clone(),
-            title,
-            format!("give it a multiple of {}: `truncate -s %{0} IMAGE`", gpt::SECTOR),
-        ));
-    }
-    let partitions = gpt::read(&file, bytes / gpt::SECTOR).unwrap_or_default();
-    let serial = image.serial.value().map_or("", String::as_str);
-    Ok(Image { serial, bytes, partitions })
 }

@@ -8,7 +8,9 @@ impl Random {
     pub fn new(seed: u64) -> Self {
         Self(seed | 1 << 63)
     }
+
     /// 64 bits.
+    #[expect(clippy::should_implement_trait, reason = "it never ends")]
     pub fn next(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
@@ -16,7 +18,7 @@ impl Random {
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
-    /// One of 0 to `bound`, which it is not.
+    /// One of 0 to `bound`, without it.
     pub fn below(&mut self, bound: u64) -> u64 {
         (self.next() >> 16) % bound
     }
