@@ -48,7 +48,7 @@ pub fn run(plan: &'static Plan, hello: &Hello) -> ! {
     // SAFETY: behind the survivor pages; no device touches memory any more.
     unsafe { dma::open(kept.arena()) };
     let gic = Gic::start();
-    gic.enable_edge(DOORBELL_INTID);
+    gic.enable(DOORBELL_INTID);
     gic.enable(machine::VIRTUAL_TIMER);
     // SAFETY: EL2 named the pages, and map.rs maps them.
     let events = unsafe { Events::new(hello) };
