@@ -152,28 +152,6 @@ impl Disk {
         registers().write32(QUEUE_NOTIFY, 0);
     }
 
-    /// Whether the device sleeps: it has asked for a kick.
-    pub fn wants_kick(&self) -> bool {
-        self.ring.wants_kick()
-    }
-
-    /// Whether a read has ended.
-    pub fn has_used(&self) -> bool {
-        self.ring.has_used()
-    }
-
-    /// Waits for the only request in flight.
-    pub fn finish(&mut self) {
-        loop {
-            if let Some(element) = self.ring.take() {
-                return self.check(element);
-            }
-            if !self.ring.want_interrupt() {
-                self.wait();
-            }
-        }
-    }
-
     fn wait(&self) {
         wait(|| self.ring.has_used());
     }

@@ -59,12 +59,6 @@ impl Ring {
         put(self.base + DRIVER_AREA + 2, self.available);
     }
 
-    /// Whether the device wants to be told of an element offered after all others (section 2.7.10).
-    pub fn wants_kick(&self) -> bool {
-        order();
-        get::<u16>(self.base + DEVICE_AREA + 4 + 8 * SIZE) == self.available
-    }
-
     /// Whether the device wants to be told of what was offered since it was last asked.
     pub fn must_kick(&mut self) -> bool {
         order();
