@@ -58,7 +58,8 @@ pub struct Core {
     pub deadlines: Deadlines,
     /// Aborts injected at one place without progress.
     pub abort_loops: AtomicU32,
-    /// The number of the last thing that this core told the service partition, times 256.
+    /// The number of the last thing that this core told the service partition, times 256, and the core's own number: no
+    /// other core tells the same.
     pub told: AtomicU64,
 }
 
@@ -89,8 +90,6 @@ pub enum Doorbell {
     Timer = 32,
     /// EL2 has come to its end.
     Halt = 64,
-    /// For the service's core: something was told while it slept.
-    Event = 128,
 }
 
 static CORES: [Once<&'static Core>; MAX_CORES] = [const { Once::new() }; MAX_CORES];
@@ -119,7 +118,7 @@ impl Core {
             hides_features: Once::new(),
             deadlines: Deadlines::new(),
             abort_loops: AtomicU32::new(0),
-            told: AtomicU64::new(0),
+            told: AtomicU64::new(id.number().into()),
         }
     }
 

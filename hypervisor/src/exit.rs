@@ -51,11 +51,15 @@ extern "C" fn exit_serror_v2(frame: &mut GuestFrame) {
     serror(frame);
 }
 
+/// SPSR_EL2.M\[4\]: AArch32.
+pub const SPSR_IS_32_BIT: u64 = 1 << 4;
 /// ESR_EL2.ISS.
 const ISS: u32 = 0x1ff_ffff;
 const CLASS_HVC: u64 = 0x16;
 const CLASS_SYSTEM_REGISTER: u64 = 0x18;
 const CLASS_DATA_ABORT: u64 = 0x24;
+/// A bit of ESR_EL2 that aborts have, and hypercalls and system registers have not.
+const CLASS_IS_ABORT: u64 = 1 << 31;
 
 /// Tells the hot classes apart. Each is a function of its own that concludes its exit, so that none pays for the
 /// registers that another needs.
@@ -63,6 +67,9 @@ const CLASS_DATA_ABORT: u64 = 0x24;
 pub fn synchronous<G: Gic>(frame: &mut GuestFrame) {
     let esr = ESR_EL2.get();
     let core = core_local::this();
+    if esr & CLASS_IS_ABORT != 0 {
+        return aborted::<G>(core, frame, esr);
+    }
     core.recorder.record(esr, ELR_EL2.get());
     match esr >> 26 {
         CLASS_HVC => {
@@ -72,9 +79,19 @@ pub fn synchronous<G: Gic>(frame: &mut GuestFrame) {
             }
         }
         CLASS_SYSTEM_REGISTER => system_register::<G>(core, frame, esr),
-        CLASS_DATA_ABORT => data_abort::<G>(core, frame, esr),
         _ => rare(core, frame, esr),
     }
+}
+
+/// Classes from 0x20 on. What a virtio driver does with each batch of requests comes first and leaves out the flight
+/// recorder, which it would fill.
+#[inline(never)]
+fn aborted<G: Gic>(core: &'static Core, frame: &mut GuestFrame, esr: u64) {
+    if Abort::is_refused_store_of_word(esr) && virtio::notify(core, frame, esr) {
+        return;
+    }
+    core.recorder.record(esr, ELR_EL2.get());
+    if esr >> 26 == CLASS_DATA_ABORT { data_abort::<G>(core, frame, esr) } else { rare(core, frame, esr) }
 }
 
 #[inline(always)]
@@ -125,18 +142,24 @@ fn permission(core: &'static Core, frame: &mut GuestFrame, esr: u64, abort: Abor
     conclude(core, frame, esr, verdict);
 }
 
+/// The guest goes on behind the instruction that trapped.
 #[inline(always)]
 fn skip(esr: u64) {
     let spsr = SPSR_EL2.get();
-    if spsr & 0x10 == 0 {
-        ELR_EL2.set(ELR_EL2.get().wrapping_add(4));
-        // The instruction is done: a single step over it is, too (Arm ARM D2.12).
-        SPSR_EL2.set(spsr & !(1 << 21));
-        return;
+    if spsr & SPSR_IS_32_BIT == 0 {
+        return skip_64_bit(spsr);
     }
     let (pc, spsr) = trap::skip(ELR_EL2.get(), spsr, trap::is_32_bit_instruction(esr));
     ELR_EL2.set(pc);
     SPSR_EL2.set(spsr);
+}
+
+/// [`skip`] of a guest in AArch64, whose SPSR_EL2 is known.
+#[inline(always)]
+pub fn skip_64_bit(spsr: u64) {
+    ELR_EL2.set(ELR_EL2.get().wrapping_add(4));
+    // The instruction is done: a single step over it is, too (Arm ARM D2.12).
+    SPSR_EL2.set(spsr & !(1 << 21));
 }
 
 /// The IPA of a stage-2 fault that is not on a table walk. HPFAR_EL2 is not valid for permission faults, nor, on a

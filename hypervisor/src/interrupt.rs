@@ -12,7 +12,6 @@ use crate::fault::Place;
 use crate::gic::{self, DOORBELL, Gic, MAX_LIST_REGISTERS, V2, V3};
 use crate::lock::Lock;
 use crate::partition::{self, Partition};
-use crate::service;
 use crate::uart;
 use abi::{IntId, VcpuId, machine};
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -223,6 +222,14 @@ pub fn send_sgi<G: Gic>(core: &'static Core, partition: &'static Partition, from
     }
 }
 
+/// Sends an SGI to `target`'s vCPU, as from its partition's first, from whichever core.
+pub fn ring_sgi(target: &'static Core, intid: IntId) {
+    if target.sgis[0].fetch_or(1 << intid.number(), Ordering::AcqRel) == 0 {
+        barrier::dsb_ishst();
+        gic::ring(target);
+    }
+}
+
 /// Where the vCPU is that this interrupt stopped; `None` while the core idles.
 fn place(core: &'static Core) -> Option<Place> {
     let is_on = core.power.state() == PowerState::On;
@@ -241,9 +248,6 @@ pub fn handle_doorbells(core: &'static Core) {
         console::doorbell();
     }
     let Some(Assignment { partition, vcpu }) = core.assignment else { return };
-    if is_asked(Doorbell::Event) {
-        service::wake(core, partition);
-    }
     if is_asked(Doorbell::Stop) {
         partition.left(core, place(core));
     }

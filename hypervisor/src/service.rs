@@ -10,8 +10,7 @@
 use crate::arch::barrier;
 use crate::arch::guest::GuestFrame;
 use crate::console;
-use crate::core_local::{Assignment, Core, Doorbell};
-use crate::gic;
+use crate::core_local::{Assignment, Core};
 use crate::interrupt;
 use crate::memory;
 use crate::partition::{self, Partition};
@@ -19,7 +18,7 @@ use crate::timer;
 use crate::virtio::Device;
 use aarch64_cpu::registers::CNTFRQ_EL0;
 use abi::service::{Call, DevicePage, EventPage, ServicePage, Status, TEXT, VERSION};
-use abi::{VcpuId, VirtioId, plan};
+use abi::{MAX_CORES, VcpuId, VirtioId, plan};
 use addr::{PAGE_SIZE, Pa};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use spin::Once;
@@ -40,9 +39,15 @@ static IS_UP: AtomicBool = AtomicBool::new(false);
 /// Seconds since 1970 when the counter was 0; 0 until the service has said so.
 static CLOCK: AtomicU64 = AtomicU64::new(0);
 
-/// Makes the shared pages: what the service may read, and what it may write. Once, before the pool is frozen.
+/// The shared pages: what the service may read, and what it may write. Before the pool is frozen.
 pub fn create() -> (Pa, Pa) {
-    let pages = PAGES.call_once(|| {
+    let pages = pages();
+    (pages.pa, Pa::new(pages.pa.as_u64() + 2 * PAGE_SIZE))
+}
+
+/// Makes them with the first call.
+fn pages() -> &'static Pages {
+    PAGES.call_once(|| {
         let (pa, address) = memory::shared_pages(3);
         // SAFETY: three zeroed pages that live for ever and are accessed as atomics only; zeros are valid values.
         let events = unsafe { &*(address as *const EventPage) };
@@ -51,8 +56,7 @@ pub fn create() -> (Pa, Pa) {
         // SAFETY: as above.
         let own = unsafe { &*((address + 2 * PAGE_SIZE as usize) as *const ServicePage) };
         Pages { events, devices, own, pa, core: Once::new() }
-    });
-    (pages.pa, Pa::new(pages.pa.as_u64() + 2 * PAGE_SIZE))
+    })
 }
 
 /// Knows the service's core from here on.
@@ -67,12 +71,26 @@ pub fn is_up() -> bool {
     IS_UP.load(Ordering::Acquire)
 }
 
-/// Tells the service that a queue was kicked. In the time of an exit: no lock, no loop.
-#[inline(always)]
-pub fn tell_queue(core: &'static Core, device: VirtioId, queue: usize) {
-    let Some(pages) = PAGES.get() else { return };
-    if let Some(word) = pages.devices.devices.get(device.index()).and_then(|device| device.queues.get(queue)) {
-        tell(core, pages, word);
+/// Where the service learns of kicks of a device's queues.
+pub struct Kicks {
+    pages: &'static Pages,
+    queues: &'static [AtomicU64],
+}
+
+impl Kicks {
+    /// Those of the queues of this device. While its partition is created, before the pool is frozen.
+    pub fn new(device: VirtioId, queues: usize) -> Self {
+        let pages = pages();
+        let words = pages.devices.devices.get(device.index()).and_then(|device| device.queues.get(..queues));
+        Self { pages, queues: words.expect("the manifest was validated: its devices and their queues have words") }
+    }
+
+    /// Tells the service that a queue was kicked, if there is such a queue. In the time of an exit: no lock, no loop.
+    #[inline(always)]
+    pub fn tell(&self, core: &'static Core, queue: u32) {
+        if let Some(word) = self.queues.get(queue as usize) {
+            tell(core, self.pages, word);
+        }
     }
 }
 
@@ -105,25 +123,23 @@ pub fn tell_over(core: &'static Core, is_over: bool) {
 fn tell(core: &'static Core, pages: &Pages, word: &AtomicU64) {
     let value = core.told.load(Ordering::Relaxed).wrapping_add(1 << 8);
     core.told.store(value, Ordering::Relaxed);
-    word.store(value | u64::from(core.id.number()), Ordering::Relaxed);
-    if let Some(own) = pages.events.cores.get(core.id.index()) {
-        own.store(value, Ordering::Release);
-    }
+    word.store(value, Ordering::Relaxed);
+    // Core numbers are below `MAX_CORES`.
+    pages.events.cores[core.id.index() % MAX_CORES].store(value, Ordering::Release);
     barrier::dmb_ish();
-    if pages.own.is_sleeping.load(Ordering::Relaxed) != 0
-        && let Some(service) = pages.core.get()
-    {
-        service.ask(Doorbell::Event, gic::ring);
+    if pages.own.is_sleeping.load(Ordering::Relaxed) != 0 {
+        wake(pages);
     }
 }
 
-/// On the service's core: its doorbell becomes an interrupt of its own, which ends its sleep. It has one such interrupt for
-/// each time that it goes to sleep, or a guest that kicks without end would keep its core here.
-pub fn wake(core: &'static Core, partition: &'static Partition) {
-    if let Some(pages) = PAGES.get() {
-        pages.own.is_sleeping.store(0, Ordering::Relaxed);
-    }
-    interrupt::pulse(core, partition, plan::DOORBELL_INTID);
+/// Ends the service's sleep, by an SGI from itself: its core has a list register's word ready for that.
+///
+/// It has one such interrupt for each time that it goes to sleep, or a guest that kicks without end would keep its core at
+/// EL2. The word that it stores to ask for the next is stored behind the interrupt, so this store never hides that.
+fn wake(pages: &Pages) {
+    let Some(service) = pages.core.get() else { return };
+    pages.own.is_sleeping.store(0, Ordering::Relaxed);
+    interrupt::ring_sgi(service, plan::DOORBELL_INTID);
 }
 
 /// A life of the service begins or has ended: nothing that it said counts, and EL2 has the console. Behind the reset of its

@@ -1,23 +1,26 @@
 //! virtio devices of a partition, as EL2 knows them: registers, without a type and without a ring.
 //!
 //! The guest reads a device's page without an exit; its stores are permission faults and come here ([`store`]).
-//! QueueNotify, the frequent one, takes no lock: a word in the service's event page changes. Everything else is the
-//! register model's (crate `virtio-mmio`), under the device's lock. Lock order: a partition's life, then a device, then a vGIC.
+//! QueueNotify, the frequent one, takes no lock ([`notify`]): a word in the service's event page changes. Everything else
+//! is the register model's (crate `virtio-mmio`), under the device's lock. Lock order: a partition's life, then a device, then a vGIC.
 
 use crate::arch::barrier;
 use crate::arch::guest::GuestFrame;
+use crate::arch::tlb;
 use crate::core_local::{Assignment, Core};
-use crate::exit::Verdict;
+use crate::exit::{self, Verdict};
 use crate::interrupt;
 use crate::lock::Lock;
 use crate::memory;
 use crate::partition::Partition;
-use crate::service;
+use crate::service::{self, Kicks};
+use aarch64_cpu::registers::{FAR_EL2, SPSR_EL2};
 use abi::service::{MAX_PARTITION_DEVICES, Phase, Status};
 use abi::{VirtioId, machine};
 use addr::{Ipa, Pa};
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use spin::mutex::SpinMutex;
+use tock_registers::interfaces::Readable;
 use trap::{Abort, Injection};
 use virtio_mmio::{Effect, Page, Rings, Transport, offset};
 
@@ -28,7 +31,7 @@ pub struct Device {
     /// Where it is in physical memory: the page that the guest reads.
     pub pa: Pa,
     slot: u32,
-    queues: u32,
+    kicks: Kicks,
     is_optional: bool,
     /// [`Answer`] of the service.
     answer: AtomicU8,
@@ -72,7 +75,7 @@ pub fn create(partition: &manifest::Partition, first: u8) -> Devices {
             id,
             pa,
             slot: u32::from(n),
-            queues: u32::from(device.queues),
+            kicks: Kicks::new(id, device.queues.into()),
             is_optional: device.is_optional,
             answer: AtomicU8::new(Answer::None as u8),
             transport: SpinMutex::new(transport),
@@ -80,6 +83,26 @@ pub fn create(partition: &manifest::Partition, first: u8) -> Devices {
         }
     };
     (0..).zip(&partition.virtio).map(make).collect()
+}
+
+/// QueueNotify, the one store that is frequent: no lock, no loop. `esr` is that of [`Abort::is_refused_store_of_word`].
+/// `false`: it was something else, or is not that simple ([`store`]).
+///
+/// No translation changes the offset in a page, so the address itself tells the register.
+#[inline(always)]
+pub fn notify(core: &'static Core, frame: &GuestFrame, esr: u64) -> bool {
+    let (far, spsr) = (FAR_EL2.get(), SPSR_EL2.get());
+    if far & (machine::VIRTIO_STRIDE - 1) != u64::from(offset::QUEUE_NOTIFY) || spsr & exit::SPSR_IS_32_BIT != 0 {
+        return false;
+    }
+    let par = tlb::translate_stage1(far);
+    let slot = (par & 0x000f_ffff_ffff_f000).wrapping_sub(machine::VIRTIO.as_u64()) / machine::VIRTIO_STRIDE;
+    let Some(Assignment { partition, .. }) = core.assignment else { return false };
+    let Some(device) = partition.virtio.get(slot as usize).filter(|_| par & 1 == 0) else { return false };
+    core.counters.virtio.count();
+    exit::skip_64_bit(spsr);
+    device.kicks.tell(core, frame.register((esr >> 16 & 31) as u8) as u32);
+    true
 }
 
 /// A store to a page that its guest may only read, and nothing else: HPFAR_EL2 says nothing of permission faults, so
@@ -105,9 +128,8 @@ pub fn store(core: &'static Core, frame: &mut GuestFrame, abort: Abort, ipa: Opt
     }
     let (at, value) = ((place % machine::VIRTIO_STRIDE) as u16, frame.register(access.register() as u8) as u32);
     if at == offset::QUEUE_NOTIFY {
-        if value < device.queues {
-            service::tell_queue(core, device.id, value as usize);
-        }
+        // By an instruction that had to be decoded first.
+        device.kicks.tell(core, value);
         return Verdict::Skip;
     }
     device.write(core, at, value)

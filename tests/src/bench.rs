@@ -4,6 +4,7 @@
 //! it repeats to the digit, in any checkout: EL2 and the guest have the same bytes everywhere (`scripts/rustc`). Medians
 //! are held to `tests/bench-baseline.txt` exactly and to the peers, maxima to the baseline with a small margin.
 
+use crate::disk_figures;
 use crate::elcount::{self, Stretches};
 use crate::figures;
 use crate::machine::{GicVersion, Recipe};
@@ -109,7 +110,8 @@ pub fn measure(run: &Run, gic: GicVersion) -> Result<Rows> {
     Ok(rows)
 }
 
-fn bulkhead(gic: GicVersion) -> Recipe {
+/// That machine with EL2.
+pub fn bulkhead(gic: GicVersion) -> Recipe {
     counting_machine(gic, ",virtualization=on")
 }
 
@@ -271,12 +273,14 @@ pub fn print(is_accepted: bool) -> Result<ExitCode> {
     Ok(if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Restarts and masked stretches, in instructions at EL2 on the guest's core, beside what the issue allows.
+/// Restarts and masked stretches, in instructions at EL2 on the guest's core, and what a disk of the service partition costs,
+/// beside what the issues allow.
 fn print_figures(run: &Run, gic: GicVersion) -> Result<Rows> {
     let mut rows = figures::restart_rows(run, gic, gic == GicVersion::V3)?;
     let (masked, causes) = figures::masked_rows(run, gic)?;
     rows.extend(masked);
-    println!("{:<26} {:>12} {:>10} {:>10}", "figure", "EL2", "worst", "at most");
+    rows.extend(disk_figures::rows(run, gic)?);
+    println!("{:<26} {:>12} {:>10} {:>10}", "figure", "typical", "worst", "at most");
     for (name, row) in &rows {
         let bound = figures::BOUNDS.iter().find(|(bounded, _)| bounded == name).map(|(_, most)| most.to_string());
         println!("{name:<26} {:>12} {:>10} {:>10}", row.median, row.max, bound.as_deref().unwrap_or("-"));

@@ -108,6 +108,45 @@ impl Start {
     }
 }
 
+/// What the core of one vCPU executed, in one phase of the bench guest or in all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Work {
+    /// The guest's phase; all of the run if none.
+    pub phase: Option<u64>,
+    /// The partition's VMID: 1 is the first partition.
+    pub vmid: u64,
+    /// Instructions below EL2.
+    pub guest: u64,
+    /// Of these, the service partition's in turns without work.
+    pub idle: u64,
+    /// Instructions at EL2.
+    pub el2: u64,
+    /// Entries into EL2 by a synchronous exception.
+    pub synchronous: u64,
+    /// Entries into EL2 by an interrupt.
+    pub interrupts: u64,
+}
+
+impl Work {
+    fn parse(line: &str) -> Option<Self> {
+        let rest = line.strip_prefix("CORE ")?;
+        let (phase, rest) = match rest.strip_prefix("phase ") {
+            Some(rest) => rest.split_once(' ').map(|(phase, rest)| Some((Some(phase.parse().ok()?), rest)))??,
+            None => (None, rest.strip_prefix("total ")?),
+        };
+        let mut words = rest.split_whitespace();
+        let mut field = |name| (words.next()? == name).then(|| words.next()?.parse::<u64>().ok())?;
+        let (vmid, _) = (field("vmid")?, field("vcpu")?);
+        let (guest, idle, el2) = (field("guest")?, field("idle")?, field("el2")?);
+        Some(Self { phase, vmid, guest, idle, el2, synchronous: field("sync")?, interrupts: field("irq")? })
+    }
+
+    /// All that the plugin wrote to `file`.
+    pub fn read(file: &Path) -> Result<Vec<Self>> {
+        read(file, "CORE ", Self::parse)
+    }
+}
+
 /// The longest stretch of one vCPU.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Longest {
@@ -170,6 +209,15 @@ mod tests {
         let longest = Longest::parse(line).unwrap();
         assert_eq!((longest.instructions, longest.waited, longest.esr), (1234, 7, 0x9380_0007));
         assert_eq!(longest.places, [(0x40_0000_1400, 12), (0x40_0000_1430, 9)]);
+    }
+
+    #[test]
+    fn work_of_a_core_is_read() {
+        let line = "CORE phase 3 vmid 2 vcpu 0 guest 900 idle 300 el2 70 sync 4 irq 5 other 0";
+        let work = Work::parse(line).unwrap();
+        let (guest, idle, el2) = (900, 300, 70);
+        assert_eq!(work, Work { phase: Some(3), vmid: 2, guest, idle, el2, synchronous: 4, interrupts: 5 });
+        assert_eq!(Work::parse(&line.replace("phase 3", "total")).unwrap().phase, None);
     }
 
     const KINDS: &str = "sync 0 min 0 max 0 sum 0 irq 1000 min 41 max 43 sum 41002 other 0 min 0 max 0 sum 0";

@@ -13,6 +13,7 @@ mod control;
 mod conversation;
 mod counters;
 mod disk;
+mod disk_figures;
 mod elcount;
 mod figures;
 mod gdb;

@@ -21,7 +21,7 @@
  * No QEMU header is needed: the few functions used are declared here. Written
  * for plugin API 3 and 4 (seen working with QEMU 10.0.2).
  *
- *   -plugin path/elcount.so[,out=FILE][,stretches=on]
+ *   -plugin path/elcount.so[,out=FILE][,stretches=on][,cores=on][,disk_wait=MICROSECONDS]
  *
  * stretches=on reports something else instead: the *stretches* of EL2 on each core
  * that runs a guest, from an entry out of the guest to the return to it. Which core
@@ -49,6 +49,16 @@
  * the guest: from a life's end on that core to the first instruction of the next one.
  *
  *   START vmid 1 vcpu 0 el2 410000
+  *
+ * cores=on reports, for each phase, what each core that has a guest executed: below EL2 and at EL2, the entries into EL2
+ * (synchronous, IRQ, other), and `idle`: the instructions below EL2 of turns in which the service partition's loop found
+ * nothing to do. It ends a turn with work by hint #98 and one without by hint #99. Cores are told apart as above.
+ *
+ *   CORE phase 2 vmid 1 vcpu 0 guest 40000 idle 0 el2 9000 sync 60 irq 30 other 0
+ *
+ * disk_wait lets the host's other threads run for so long whenever a guest has stored to QueueNotify of one of the board's
+ * virtio-mmio transports. Then a request completes before the next instruction, however busy the host is, and counts
+ * repeat: how often somebody looks in vain does not depend on the host.
  */
 #include <stdint.h>
 #include <stddef.h>
@@ -56,6 +66,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <pthread.h>
+#include <unistd.h>
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -70,12 +81,15 @@ typedef void (*vcpu_cb)(plugin_id, unsigned);
 typedef void (*vcpu_udata_cb)(unsigned, void *);
 typedef void (*tb_trans_cb)(plugin_id, struct tb *);
 typedef void (*exit_cb)(plugin_id, void *);
+typedef void (*mem_cb)(unsigned, uint32_t, uint64_t, void *);
 enum { CB_NO_REGS = 0, CB_R_REGS = 1 };
+enum { MEM_W = 2 };
 
 void qemu_plugin_register_vcpu_init_cb(plugin_id, vcpu_cb);
 void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id, tb_trans_cb);
 void qemu_plugin_register_vcpu_tb_exec_cb(struct tb *, vcpu_udata_cb, int flags, void *udata);
 void qemu_plugin_register_vcpu_insn_exec_cb(struct insn *, vcpu_udata_cb, int flags, void *udata);
+void qemu_plugin_register_vcpu_mem_cb(struct insn *, mem_cb, int flags, int rw, void *udata);
 size_t qemu_plugin_tb_n_insns(const struct tb *);
 uint64_t qemu_plugin_tb_vaddr(const struct tb *);
 struct insn *qemu_plugin_tb_get_insn(const struct tb *, size_t);
@@ -180,6 +194,10 @@ struct core {
 	/* Since the guest was last left, whatever came between. */
 	uint64_t since;
 	int left, starts;
+	/* For cores=on: all so far, and what it was when the phase began; below EL2 in this turn of the service's loop. */
+	struct work { uint64_t guest, idle, el2, enter[NKIND]; } all, before;
+	uint64_t turn;
+	unsigned vmid, vcpu;
 };
 struct place { uint64_t address, insn; };
 #define MAXPLACE 1024
@@ -198,7 +216,8 @@ static unsigned ncores, nguests;
 static pthread_mutex_t tables = PTHREAD_MUTEX_INITIALIZER;
 /* Of this thread: with -icount one runs all vCPUs, otherwise each has its own. */
 static __thread struct core *here = cores;
-static int wants_stretches;
+static int wants_stretches, wants_cores;
+static useconds_t disk_wait;
 
 static unsigned guest_left(void)
 {
@@ -215,12 +234,10 @@ static unsigned guest_left(void)
 	return i % MAXCPU;
 }
 
-/* A block of EL2 begins: from here to its end this core executes. */
-static void on_el2_block(unsigned vcpu, void *udata)
+/* The core that executes. */
+static void find_core(void)
 {
 	uint64_t tpidr = reg(tpidr_reg);
-	const struct block *block = udata;
-	(void)vcpu;
 	if (here->tpidr != tpidr) {
 		unsigned i = 0;
 		pthread_mutex_lock(&tables);
@@ -231,6 +248,14 @@ static void on_el2_block(unsigned vcpu, void *udata)
 		here = &cores[i % MAXCPU];
 		pthread_mutex_unlock(&tables);
 	}
+}
+
+/* A block of EL2 begins: from here to its end this core executes. */
+static void on_el2_block(unsigned vcpu, void *udata)
+{
+	const struct block *block = udata;
+	(void)vcpu;
+	find_core();
 	if (block->kind >= 0) {
 		here->open = here->left = 1;
 		here->kind = block->kind;
@@ -385,19 +410,111 @@ static void translate_stretches(struct tb *tb, unsigned el)
 	}
 }
 
+/* Work of each core. */
+
+enum { TURN_WORKED = 98, TURN_IDLE };
+/* QEMU's virt: its virtio-mmio transports, and QueueNotify in each. */
+enum { TRANSPORTS = 0x0a000000, TRANSPORTS_SIZE = 0x4000, TRANSPORT = 0x200, QUEUE_NOTIFY = 0x50 };
+
+static void on_block(unsigned vcpu, void *udata)
+{
+	int kind = (int)(intptr_t)udata;
+	(void)vcpu;
+	find_core();
+	if (kind >= 0) {
+		here->all.enter[kind]++;
+		here->vmid = (unsigned)(reg(vttbr_reg) >> 48);
+		here->vcpu = (unsigned)(reg(vmpidr_reg) & 0xff);
+	}
+}
+
+static void on_guest_insn(unsigned vcpu, void *udata)
+{
+	(void)vcpu;
+	(void)udata;
+	here->all.guest++;
+	here->turn++;
+}
+
+static void on_core_el2_insn(unsigned vcpu, void *udata)
+{
+	(void)vcpu;
+	(void)udata;
+	here->all.el2++;
+}
+
+static void on_turn(unsigned vcpu, void *udata)
+{
+	(void)vcpu;
+	if ((intptr_t)udata == TURN_IDLE)
+		here->all.idle += here->turn;
+	here->turn = 0;
+}
+
+static void on_store(unsigned vcpu, uint32_t what, uint64_t address, void *udata)
+{
+	uint64_t offset = address - TRANSPORTS;
+	(void)vcpu;
+	(void)what;
+	(void)udata;
+	if (offset < TRANSPORTS_SIZE && offset % TRANSPORT == QUEUE_NOTIFY)
+		usleep(disk_wait);
+}
+
+static void report_cores(const char *what, int n)
+{
+	for (unsigned i = 0; i < ncores; i++) {
+		struct work w = cores[i].all, b = cores[i].before;
+		if (!cores[i].vmid)
+			continue;
+		fprintf(out, "CORE %s", what);
+		if (n >= 0)
+			fprintf(out, " %d", n);
+		else
+			memset(&b, 0, sizeof(b));
+		fprintf(out, " vmid %u vcpu %u guest %lu idle %lu el2 %lu sync %lu irq %lu other %lu\n", cores[i].vmid,
+			cores[i].vcpu, w.guest - b.guest, w.idle - b.idle, w.el2 - b.el2, w.enter[SYNC] - b.enter[SYNC],
+			w.enter[IRQ] - b.enter[IRQ], w.enter[OTHER] - b.enter[OTHER]);
+	}
+	fflush(out);
+}
+
+static void translate_cores(struct tb *tb, unsigned el)
+{
+	size_t n = qemu_plugin_tb_n_insns(tb);
+	uint64_t off = el == 2 ? qemu_plugin_tb_vaddr(tb) - reg(vbar_reg) : 0;
+	int kind = off < 0x400 || off >= 0x600 || (off & 0x7f) ? -1 : off == 0x400 ? SYNC : off == 0x480 ? IRQ : OTHER;
+	if (el > 2)
+		return;
+	qemu_plugin_register_vcpu_tb_exec_cb(tb, on_block, CB_R_REGS, (void *)(intptr_t)kind);
+	for (size_t i = 0; i < n; i++) {
+		struct insn *in = qemu_plugin_tb_get_insn(tb, i);
+		uint32_t op = 0;
+		qemu_plugin_register_vcpu_insn_exec_cb(in, el == 2 ? on_core_el2_insn : on_guest_insn, CB_NO_REGS, NULL);
+		qemu_plugin_insn_data(in, &op, 4);
+		if (el == 1 && disk_wait)
+			qemu_plugin_register_vcpu_mem_cb(in, on_store, CB_NO_REGS, MEM_W, NULL);
+		for (intptr_t turn = TURN_WORKED; el == 1 && turn <= TURN_IDLE; turn++)
+			if (op == (0xd503201f | turn << 5))
+				qemu_plugin_register_vcpu_insn_exec_cb(in, on_turn, CB_NO_REGS, (void *)turn);
+	}
+}
+
 static void on_mark(unsigned vcpu, void *udata)
 {
 	int n = (int)(intptr_t)udata;
 	(void)vcpu;
 	if (n == 27) {
 		if (phase >= 0)
-			(wants_stretches ? report_stretches : report)("phase", phase);
+			(wants_cores ? report_cores : wants_stretches ? report_stretches : report)("phase", phase);
 		phase = -1;
 	} else {
 		phase = n;
 		start = total();
 		for (unsigned i = 0; i < nguests; i++)
 			memset(guests[i].phase, 0, sizeof(guests[i].phase));
+		for (unsigned i = 0; i < ncores; i++)
+			cores[i].before = cores[i].all;
 	}
 }
 
@@ -422,7 +539,9 @@ static void on_translate(plugin_id id, struct tb *tb)
 	unsigned el = (unsigned)(reg(pstate_reg) >> 2) & 3;
 	(void)id;
 
-	if (wants_stretches) {
+	if (wants_cores) {
+		translate_cores(tb, el);
+	} else if (wants_stretches) {
 		translate_stretches(tb, el);
 	} else if (el == 2) {
 		uint64_t off = qemu_plugin_tb_vaddr(tb) - reg(vbar_reg);
@@ -435,7 +554,7 @@ static void on_translate(plugin_id id, struct tb *tb)
 	for (size_t i = 0; i < n; i++) {
 		struct insn *in = qemu_plugin_tb_get_insn(tb, i);
 		uint32_t op = 0;
-		if (!wants_stretches)
+		if (!wants_stretches && !wants_cores)
 			qemu_plugin_register_vcpu_insn_exec_cb(in, on_insn, CB_NO_REGS, (void *)(uintptr_t)el);
 		qemu_plugin_insn_data(in, &op, 4);
 		if (el == 1 && (op & 0xfffff01f) == 0xd503201f && ((op >> 5) & 0x7f) >= 100)
@@ -466,7 +585,7 @@ static void on_vcpu(plugin_id id, unsigned vcpu)
 		if (!strcmp(d[i].name, "ESR_EL2"))
 			esr_reg = d[i].handle;
 	}
-	if (wants_stretches && !(tpidr_reg && vttbr_reg && vmpidr_reg))
+	if ((wants_stretches || wants_cores) && !(tpidr_reg && vttbr_reg && vmpidr_reg))
 		fprintf(out, "STRETCH note: no TPIDR_EL2, VTTBR_EL2 or VMPIDR_EL2 register\n");
 	if (!pstate_reg || !vbar_reg)
 		fprintf(out, "ELCOUNT note:%s%s\n", pstate_reg ? "" : " no cpsr register",
@@ -478,7 +597,7 @@ static void on_exit_(plugin_id id, void *u)
 	(void)id;
 	(void)u;
 	memset(&start, 0, sizeof(start));
-	(wants_stretches ? report_stretches : report)("total", -1);
+	(wants_cores ? report_cores : wants_stretches ? report_stretches : report)("total", -1);
 }
 
 EXPORT int qemu_plugin_install(plugin_id id, const void *info, int argc, char **argv);
@@ -494,6 +613,10 @@ EXPORT int qemu_plugin_install(plugin_id id, const void *info, int argc, char **
 		}
 		if (!strcmp(argv[i], "stretches=on"))
 			wants_stretches = 1;
+		if (!strcmp(argv[i], "cores=on"))
+			wants_cores = 1;
+		if (!strncmp(argv[i], "disk_wait=", 10))
+			disk_wait = (useconds_t)strtoul(argv[i] + 10, NULL, 10);
 	}
 	qemu_plugin_register_vcpu_init_cb(id, on_vcpu);
 	qemu_plugin_register_vcpu_tb_trans_cb(id, on_translate);

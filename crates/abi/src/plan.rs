@@ -19,8 +19,8 @@ pub const MAX: usize = 16 * 1024;
 pub const MAX_LABEL: usize = 108;
 /// Bytes of a virtio block device's serial number (VIRTIO_BLK_T_GET_ID).
 pub const SERIAL: usize = 20;
-/// SPI by which EL2 wakes the service: the doorbell. Edge. No device of any board has it.
-pub const DOORBELL_INTID: IntId = IntId::spi(255);
+/// SGI by which EL2 wakes the service: the doorbell. The service's only core sends itself none.
+pub const DOORBELL_INTID: IntId = IntId::sgi(15);
 
 /// Everything that the service partition must know.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -51,6 +51,14 @@ impl Abort {
     pub const fn new(iss: u32) -> Self {
         Self(iss)
     }
+    /// Whether ESR_EL2 describes a store of four bytes from a general register that stage 2 does not allow, at an address
+    /// that FAR_EL2 holds: ISV, SAS, WnR and the fault status code, and neither FnV, CM nor S1PTW.
+    #[inline(always)]
+    pub const fn is_refused_store_of_word(esr: u64) -> bool {
+        const FIELDS: u32 = 0x3f << 26 | 1 << 24 | 3 << 22 | 1 << 10 | 1 << 8 | 1 << 7 | 1 << 6 | 0x3c;
+        const WANTED: u32 = 0x24 << 26 | 1 << 24 | 2 << 22 | 1 << 6 | 0x0c;
+        esr as u32 & FIELDS == WANTED
+    }
     const fn bit(self, n: u32) -> bool {
         self.0 >> n & 1 != 0
     }

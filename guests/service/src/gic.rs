@@ -15,7 +15,6 @@ const ICENABLER: u64 = 0x180;
 const ICPENDR: u64 = 0x280;
 const ICACTIVER: u64 = 0x380;
 const IPRIORITYR: u64 = 0x400;
-const ICFGR: u64 = 0xc00;
 
 const GICD_CTLR: u64 = 0;
 const GICD_TYPER: u64 = 4;
@@ -95,7 +94,7 @@ impl Gic {
         if self.is_v3 { REDISTRIBUTOR.at(SGI_FRAME) } else { DISTRIBUTOR }
     }
 
-    /// Enables a level-sensitive interrupt.
+    /// Enables an SGI, or a level-sensitive interrupt.
     pub fn enable(self, intid: IntId) {
         let number = intid.number();
         let block = if intid.is_private() { self.private() } else { DISTRIBUTOR };
@@ -108,14 +107,6 @@ impl Gic {
             DISTRIBUTOR.write8(GICD_ITARGETSR + u64::from(number), this);
         }
         block.write32(ISENABLER + u64::from(number / 32 * 4), 1 << (number % 32));
-    }
-
-    /// Enables an edge-triggered SPI.
-    pub fn enable_edge(self, intid: IntId) {
-        let offset = ICFGR + u64::from(intid.number() / 16 * 4);
-        let field = 0b10 << (intid.number() % 16 * 2);
-        DISTRIBUTOR.write32(offset, DISTRIBUTOR.read32(offset) | field);
-        self.enable(intid);
     }
 
     /// Acknowledges the next pending interrupt, has `quiet` take away what asserts it, and ends it. Whether there was one.

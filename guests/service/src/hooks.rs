@@ -1,4 +1,6 @@
-//! Where a test lets the service die. The ordinary build has the empty half: nothing here is in it.
+//! Where a test lets the service die, and what it counts by. The ordinary build has the empty half of the first.
+
+use crate::arch::insn;
 
 #[cfg(feature = "crash-hooks")]
 mod armed;
@@ -25,3 +27,10 @@ mod absent {
 }
 #[cfg(not(feature = "crash-hooks"))]
 pub use absent::{Survivor, arm, completed, issued, submitted};
+
+/// A turn of the loop ends. A NOP tells an instruction-counting emulator (`tools/elcount`) whether it had work: what the
+/// service spends on a request is not to be mixed with how long it looked for the next one.
+#[inline(always)]
+pub fn turn(has_worked: bool) {
+    if has_worked { insn::hint::<98>() } else { insn::hint::<99>() }
+}

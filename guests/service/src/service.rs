@@ -47,7 +47,7 @@ pub fn run(plan: &'static Plan, hello: &Hello) -> ! {
     // SAFETY: behind the survivor pages; no device touches memory any more.
     unsafe { dma::open(kept.arena()) };
     let gic = Gic::start();
-    gic.enable_edge(DOORBELL_INTID);
+    gic.enable(DOORBELL_INTID);
     gic.enable(machine::VIRTUAL_TIMER);
     // SAFETY: EL2 named the pages, and map.rs maps them.
     let events = unsafe { Events::new(hello) };
@@ -82,6 +82,7 @@ impl Service {
                 panic!("the disk '{}' does not answer", disk.facts().serial);
             }
             let has_shown = self.console.pump(now);
+            hooks::turn(has_worked);
             if has_worked {
                 self.idle_turns = 0;
             } else {

@@ -31,7 +31,23 @@ pub fn invalidate_guest() {
 }
 
 unsafe extern "C" {
-    /// Walks stage 1 of the guest for a read at EL1 (AT S1E1R) and returns PAR_EL1; 1, which is a failed walk, where the walk
-    /// itself cannot be done. The guest's PAR_EL1 is preserved. In vectors.s, which takes that exception.
-    pub safe fn translate_stage1(va: u64) -> u64;
+    #[link_name = "translate_stage1"]
+    static TRANSLATE_STAGE1: u8;
+}
+
+/// Walks stage 1 of the guest for a read at EL1 (AT S1E1R) and returns PAR_EL1; 1, which is a failed walk, where the walk
+/// itself cannot be done. The guest's PAR_EL1 is preserved. In vectors.s, which takes that exception.
+#[inline(always)]
+pub fn translate_stage1(va: u64) -> u64 {
+    let result;
+    // SAFETY: a call of that function, which changes these registers only and uses no stack. Not by the C convention, or a
+    // caller would save what it leaves alone.
+    unsafe {
+        asm!(
+            "bl {function}", function = sym TRANSLATE_STAGE1, inlateout("x0") va => result, out("x9") _, out("x10") _,
+            out("x11") _, out("x12") _, out("x13") _, out("x16") _, out("x17") _, out("x30") _,
+            options(nostack, preserves_flags)
+        );
+    }
+    result
 }

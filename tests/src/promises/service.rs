@@ -6,6 +6,7 @@ mod absent;
 mod console;
 mod crash;
 mod hypercalls;
+mod idle;
 mod linux;
 mod poisoned;
 mod quiet;
@@ -62,6 +63,7 @@ pub const SCENARIOS: &[&[Scenario]] = &[
     console::SCENARIOS,
     crash::SCENARIOS,
     hypercalls::SCENARIOS,
+    idle::SCENARIOS,
     linux::SCENARIOS,
     poisoned::SCENARIOS,
     quiet::SCENARIOS,

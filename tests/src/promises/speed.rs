@@ -2,6 +2,8 @@
 
 use crate::bench::{Baseline, behind_peers, measure, measure_plain, qemu_version};
 use crate::bundle::Bundle;
+use crate::disk_figures;
+use crate::figures;
 use crate::promises::linux::gic;
 use crate::run::Run;
 use crate::scenario::{Kind, Scenario, When, promise};
@@ -25,6 +27,17 @@ pub const SCENARIOS: &[Scenario] = &[
             promise("B63", "medians_equal_the_baseline_and_maxima_are_near_it"),
         ],
         body: bench,
+    },
+    Scenario {
+        name: "disk_cost",
+        kinds: &[Kind::V3, Kind::V2],
+        when: When::Alone,
+        seconds: 600,
+        promises: &[
+            promise("B63", "kicks_exits_and_bytes_of_a_disk_stay_below_their_bounds"),
+            promise("B63", "a_read_costs_what_the_baseline_says"),
+        ],
+        body: disk,
     },
     Scenario {
         name: "size",
@@ -55,6 +68,24 @@ fn bench(run: &mut Run) -> Result<()> {
     });
     run.promise("medians_equal_the_baseline_and_maxima_are_near_it", |run| {
         let different = Baseline::read(run.project)?.differences(&rows, run.kind, &qemu_version()?);
+        ensure!(different.is_empty(), "{}\n`bulkhead-tests bench --accept` if this is meant", different.join("\n"));
+        Ok(())
+    });
+    Ok(())
+}
+
+fn disk(run: &mut Run) -> Result<()> {
+    let rows = disk_figures::rows(run, gic(run.kind))?;
+    for (name, row) in &rows {
+        println!("B63   {}   {name}: {}", run.kind, row.median);
+    }
+    run.promise("kicks_exits_and_bytes_of_a_disk_stay_below_their_bounds", |_| {
+        let above = figures::above_bounds(&rows);
+        ensure!(above.is_empty(), "{}", above.join("\n"));
+        Ok(())
+    });
+    run.promise("a_read_costs_what_the_baseline_says", |run| {
+        let different = Baseline::read(run.project)?.far_from(&rows, run.kind);
         ensure!(different.is_empty(), "{}\n`bulkhead-tests bench --accept` if this is meant", different.join("\n"));
         Ok(())
     });

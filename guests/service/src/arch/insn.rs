@@ -27,6 +27,13 @@ pub fn wfi() {
     unsafe { asm!("dsb sy", "wfi", options(nostack, preserves_flags)) }
 }
 
+/// `hint #N`, a NOP.
+#[inline(always)]
+pub fn hint<const N: u8>() {
+    // SAFETY: hints 96 to 127 are unallocated and execute as NOP (Arm ARM, "HINT").
+    unsafe { asm!("hint #{n}", n = const N, options(nostack, preserves_flags)) }
+}
+
 /// All earlier accesses are seen by the other cores and by devices of the inner shareable domain before any later
 /// (DMB ISH): the sleeper's and the ringer's barrier.
 #[inline(always)]

@@ -85,7 +85,8 @@ impl Disks {
         })
     }
 
-    fn boot(&mut self, run: &Run, el2: El2) -> Result<(Machine, Monitor)> {
+    /// Boots a Linux that has them.
+    pub fn boot(&mut self, run: &Run, el2: El2) -> Result<(Machine, Monitor)> {
         boot(run, el2, "linux-served", &[&self.main, &self.scratch])
     }
 
