@@ -129,7 +129,7 @@ impl Devices {
         let count = self.all.len();
         let first = self.first;
         self.first = if first + 1 < count { first + 1 } else { 0 };
-        for disk in disks.iter_mut().filter(|disk| disk.waiting().is_some()) {
+        for disk in &mut *disks {
             // Who waited and was reset waits no more.
             disk.keep_waiting(|number| self.all.get(number).is_some_and(|device| device.link.is_parked()));
         }
