@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The checkout, a scratch directory in it, and the images built so far.
 pub struct Project {
@@ -12,6 +12,7 @@ pub struct Project {
     scratch: PathBuf,
     is_plain: bool,
     images: Mutex<BTreeMap<String, Arc<Mutex<Option<PathBuf>>>>>,
+    demo: Mutex<()>,
 }
 
 impl Project {
@@ -24,7 +25,7 @@ impl Project {
         remove_finished(&all);
         let scratch = all.join(std::process::id().to_string());
         std::fs::create_dir_all(&scratch).with_context(|| format!("cannot make {}", scratch.display()))?;
-        Ok(Self { root, scratch, is_plain, images: Mutex::default() })
+        Ok(Self { root, scratch, is_plain, images: Mutex::default(), demo: Mutex::default() })
     }
 
     /// The checkout's top directory.
@@ -104,6 +105,11 @@ impl Project {
         let system = self.root.join("tests/systems").join(name).with_extension("toml");
         run(self.tool().arg("build").arg(system).arg("-o").arg(&image).arg("--hypervisor").arg(target.join(BUILT)))?;
         Ok(image)
+    }
+
+    /// The demo's disk, while this is held: one machine at a time can have it.
+    pub fn demo_disk(&self) -> MutexGuard<'_, ()> {
+        self.demo.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Removes the scratch directory, unless something failed: then images, consoles and commands stay for a look.

@@ -3,6 +3,7 @@
 use crate::control::{Report, check_beat};
 use crate::conversation::Conversation;
 use crate::counters::{CTRL_T, Counters};
+use crate::life::History;
 use crate::machine::Recipe;
 use crate::promises::linux::{BOOT, gic};
 use crate::run::Run;
@@ -37,6 +38,7 @@ pub const SCENARIOS: &[Scenario] = &[
             promise("B41", "input_reaches_only_the_focused_partition_of_the_demo"),
             promise("B43", "yes_in_linux_leaves_controls_beat"),
             promise("U01", "ctrl_t_shows_help_state_and_counters"),
+            promise("S08", "all_of_this_was_the_service_partitions_console"),
         ],
         body: demo,
     },
@@ -110,6 +112,7 @@ const CTRL_C: u8 = 3;
 const CTRL_D: u8 = 4;
 
 fn demo(run: &mut Run) -> Result<()> {
+    let _disk = run.project.demo_disk();
     let gic = format!("GIC={}", gic(run.kind).number());
     let mut terminal = Terminal::start(run, "make", &["qemu", &gic])?;
     let console = &mut terminal.console;
@@ -135,6 +138,7 @@ fn demo(run: &mut Run) -> Result<()> {
     run.promise("input_reaches_only_the_focused_partition_of_the_demo", |_| focus_elsewhere(&mut shell));
     run.promise("yes_in_linux_leaves_controls_beat", |_| yes(&mut shell));
     run.promise("ctrl_t_shows_help_state_and_counters", |_| help_and_state(shell.console()));
+    run.promise("all_of_this_was_the_service_partitions_console", |_| served(shell.console()));
     Ok(())
 }
 
@@ -237,6 +241,19 @@ fn help_and_state(console: &mut Conversation) -> Result<()> {
         let counters = Counters::ask(console, vcpu)?;
         ensure!(counters.of("forwarded")? > 0, "no interrupt was ever forwarded to {vcpu}: {counters:?}");
     }
+    Ok(())
+}
+
+/// The service partition's first and only life has the console: each typed byte is one of its hypercalls.
+fn served(console: &mut Conversation) -> Result<()> {
+    const TYPED: &str = "echo typed to the service partition\n";
+    let history = History::ask(console, "service")?;
+    ensure!((history.state.as_str(), history.restarts) == ("running", 0), "the service partition is {history:?}");
+    let before = Counters::ask(console, "service/v0")?.of("hvc")?;
+    console.send(TYPED)?;
+    console.expect("\ntyped to the service partition", SHORT)?;
+    let calls = Counters::ask(console, "service/v0")?.of("hvc")? - before;
+    ensure!(calls >= TYPED.len() as u64, "the service partition made {calls} calls for {} bytes", TYPED.len());
     Ok(())
 }
 
@@ -368,6 +385,7 @@ fn own_linux(run: &mut Run) -> Result<()> {
     let files = [("KERNEL", "Image"), ("INITRD", "initramfs.cpio.gz")];
     let given = files.map(|(variable, file)| format!("{variable}=build/guests/linux-generic/{file}"));
     run.promise("make_qemu_takes_the_users_own_kernel_and_initrd", |run| {
+        let _disk = run.project.demo_disk();
         let mut terminal = Terminal::start(run, "make", &["qemu", &given[0], &given[1]])?;
         terminal.console.expect("bulkhead| ", BUILD)?;
         let mut shell = Shell::attach(&mut terminal.console, View::Raw, BOOT)?;
@@ -380,6 +398,7 @@ fn own_linux(run: &mut Run) -> Result<()> {
 
 fn without_terminal(run: &mut Run) -> Result<()> {
     run.promise("make_qemu_works_without_input", |run| {
+        let _disk = run.project.demo_disk();
         let mut terminal = until_control(run, "sh", &["-c", "exec make qemu </dev/null"], BUILD)?;
         Report::check_next(&mut terminal.console, 2).map(drop)
     });
