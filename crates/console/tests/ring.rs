@@ -30,6 +30,18 @@ fn overflow_drops_to_the_end_of_the_line_and_counts_lines() {
 }
 
 #[test]
+fn lines_lost_on_the_way_are_reported_behind_what_came_before() {
+    let ring = Ring::<8>::new();
+    ring.write(b"one\n");
+    ring.lose(2);
+    assert_eq!(ring.take_dropped(), 0, "what came before must be read first");
+    assert_eq!(drain(&ring), b"one\n");
+    assert_eq!(ring.take_dropped(), 2);
+    ring.write(b"two\n");
+    assert_eq!(drain(&ring), b"two\n");
+}
+
+#[test]
 fn nothing_is_stored_behind_a_gap_that_was_not_reported() {
     let ring = Ring::<8>::new();
     ring.write(b"12345678X\n");

@@ -1,6 +1,6 @@
 //! The interrupt controller as its one vCPU sees it: GICv2 or GICv3, told apart by the CPU.
 //!
-//! Interrupts stay masked in PSTATE for ever. They end a WFI, and then [`take`] acknowledges what is pending: no handler
+//! Interrupts stay masked in PSTATE for ever. They end a WFI, and then [`Gic::take`] acknowledges what is pending: no handler
 //! runs behind anybody's back, so nothing in the service needs a lock against one.
 
 use crate::arch::insn;

@@ -34,7 +34,8 @@ pub fn line(text: fmt::Arguments<'_>) {
     let mut piece = Piece { bytes: heapless::Vec::new() };
     // `Piece` takes everything.
     let _ = piece.write_fmt(text);
-    let _ = piece.write_str("\n");
+    // With a return: the partition with the keyboard passes raw, and that may be the service.
+    let _ = piece.write_str("\r\n");
     piece.send();
 }
 
