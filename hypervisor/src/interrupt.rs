@@ -130,29 +130,38 @@ fn guest_interrupt<G: Gic>(core: &'static Core, acknowledged: u32, intid: IntId,
 
 /// SGIs that siblings left in this core's words.
 fn take_sgis<G: Gic>(core: &'static Core) {
-    for (source, word) in (0..).zip(&core.sgis).take(sgi_senders::<G>()) {
-        if word.load(Ordering::Relaxed) == 0 {
-            continue;
-        }
-        let mut sgis = word.swap(0, Ordering::AcqRel);
-        let is_running = core.power.state() == PowerState::On;
-        while sgis != 0 {
-            let intid = IntId::new(sgis.trailing_zeros());
-            sgis &= sgis - 1;
-            // ICH_ELRSR_EL2 knows of a list register written just before only after a synchronisation.
-            barrier::isb();
-            if !is_running || !inject_sgi::<G>(core, intid, VcpuId::new(source)) {
-                pend_sgi::<G>(core, intid, VcpuId::new(source));
-            }
+    // By number: the compiler makes three calls for a turn of an iterator here.
+    for source in 0..sgi_senders::<G>(core) {
+        if core.sgis[source].load(Ordering::Relaxed) != 0 {
+            take_sgis_of::<G>(core, source);
         }
     }
 }
 
-/// GICv2 tells the receiver who sent an SGI, so each sender has a word of its own; on GICv3 all share the first.
-const fn sgi_senders<G: Gic>() -> usize {
-    match G::VERSION {
-        Version::V2 => SGI_SENDERS,
-        Version::V3 => 1,
+#[inline(never)]
+fn take_sgis_of<G: Gic>(core: &'static Core, source: usize) {
+    let mut sgis = core.sgis[source].swap(0, Ordering::AcqRel);
+    let source = VcpuId::new(source as u16);
+    let is_running = core.power.state() == PowerState::On;
+    while sgis != 0 {
+        let intid = IntId::new(sgis.trailing_zeros());
+        sgis &= sgis - 1;
+        // ICH_ELRSR_EL2 knows of a list register written just before only after a synchronisation.
+        barrier::isb();
+        if !is_running || !inject_sgi::<G>(core, intid, source) {
+            pend_sgi::<G>(core, intid, source);
+        }
+    }
+}
+
+/// How many of [`Core::sgis`] may hold something. GICv2 tells the receiver who sent an SGI, so each vCPU of the partition
+/// has a word of its own; on GICv3 all share the first.
+fn sgi_senders<G: Gic>(core: &'static Core) -> usize {
+    match core.assignment {
+        Some(Assignment { partition, .. }) if G::VERSION == Version::V2 => {
+            usize::from(partition.vcpus()).min(SGI_SENDERS)
+        }
+        _ => 1,
     }
 }
 

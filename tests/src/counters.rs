@@ -15,6 +15,11 @@ impl Counters {
     /// Asks EL2 for the counters of `vcpu`, as in `linux/v0`.
     pub fn ask(console: &mut Conversation, vcpu: &str) -> Result<Self> {
         console.send([CTRL_T, b's'])?;
+        Self::next(console, vcpu)
+    }
+
+    /// The counters of `vcpu`, of the same answer as the ones before.
+    pub fn next(console: &mut Conversation, vcpu: &str) -> Result<Self> {
         console.expect_line(&format!("the counters of {vcpu}"), 20, |line| {
             let (_, rest) = line.split_once(&format!("{vcpu} "))?;
             Self::parse(rest)

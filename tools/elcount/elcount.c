@@ -379,22 +379,28 @@ static void report_stretches(const char *what, int n)
 	fflush(out);
 }
 
+/* Lives as long as the block may be executed, which nobody tells: never freed. */
+static struct block *block_of(struct tb *tb, unsigned el)
+{
+	size_t n = qemu_plugin_tb_n_insns(tb);
+	uint64_t off = el == 2 ? qemu_plugin_tb_vaddr(tb) - reg(vbar_reg) : 0;
+	struct block *block = malloc(sizeof(*block));
+	uint32_t last = 0;
+	if (!block)
+		abort();
+	qemu_plugin_insn_data(qemu_plugin_tb_get_insn(tb, n - 1), &last, 4);
+	block->address = qemu_plugin_tb_vaddr(tb);
+	block->insn = (unsigned)n;
+	block->kind = off < 0x400 || off >= 0x600 || (off & 0x7f) ? -1 : off == 0x400 ? SYNC : off == 0x480 ? IRQ : OTHER;
+	block->waits = el == 2 && last == 0xd5033fdf;              /* isb */
+	return block;
+}
+
 static void translate_stretches(struct tb *tb, unsigned el)
 {
 	size_t n = qemu_plugin_tb_n_insns(tb);
 	if (el == 2) {
-		uint64_t off = qemu_plugin_tb_vaddr(tb) - reg(vbar_reg);
-		/* Lives as long as the block may be executed, which nobody tells: never freed. */
-		struct block *block = malloc(sizeof(*block));
-		uint32_t last = 0;
-		if (!block)
-			abort();
-		qemu_plugin_insn_data(qemu_plugin_tb_get_insn(tb, n - 1), &last, 4);
-		block->address = qemu_plugin_tb_vaddr(tb);
-		block->insn = (unsigned)n;
-		block->kind = off < 0x400 || off >= 0x600 || (off & 0x7f) ? -1 : off == 0x400 ? SYNC : off == 0x480 ? IRQ : OTHER;
-		block->waits = last == 0xd5033fdf;                 /* isb */
-		qemu_plugin_register_vcpu_tb_exec_cb(tb, on_el2_block, CB_R_REGS, block);
+		qemu_plugin_register_vcpu_tb_exec_cb(tb, on_el2_block, CB_R_REGS, block_of(tb, el));
 	}
 	for (size_t i = 0; el == 2 && i < n; i++) {
 		struct insn *in = qemu_plugin_tb_get_insn(tb, i);
@@ -418,11 +424,18 @@ enum { TRANSPORTS = 0x0a000000, TRANSPORTS_SIZE = 0x4000, TRANSPORT = 0x200, QUE
 
 static void on_block(unsigned vcpu, void *udata)
 {
-	int kind = (int)(intptr_t)udata;
+	const struct block *block = udata;
 	(void)vcpu;
 	find_core();
-	if (kind >= 0) {
-		here->all.enter[kind]++;
+	if (block->waits) {
+		/* As for stretches: what it executes while it waits for a lock is not counted. */
+		if (here->wait == block && here->all.el2 - here->wait_insn <= 16)
+			here->all.el2 = here->wait_insn;
+		here->wait = block;
+		here->wait_insn = here->all.el2;
+	}
+	if (block->kind >= 0) {
+		here->all.enter[block->kind]++;
 		here->vmid = (unsigned)(reg(vttbr_reg) >> 48);
 		here->vcpu = (unsigned)(reg(vmpidr_reg) & 0xff);
 	}
@@ -482,11 +495,9 @@ static void report_cores(const char *what, int n)
 static void translate_cores(struct tb *tb, unsigned el)
 {
 	size_t n = qemu_plugin_tb_n_insns(tb);
-	uint64_t off = el == 2 ? qemu_plugin_tb_vaddr(tb) - reg(vbar_reg) : 0;
-	int kind = off < 0x400 || off >= 0x600 || (off & 0x7f) ? -1 : off == 0x400 ? SYNC : off == 0x480 ? IRQ : OTHER;
 	if (el > 2)
 		return;
-	qemu_plugin_register_vcpu_tb_exec_cb(tb, on_block, CB_R_REGS, (void *)(intptr_t)kind);
+	qemu_plugin_register_vcpu_tb_exec_cb(tb, on_block, CB_R_REGS, block_of(tb, el));
 	for (size_t i = 0; i < n; i++) {
 		struct insn *in = qemu_plugin_tb_get_insn(tb, i);
 		uint32_t op = 0;
