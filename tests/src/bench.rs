@@ -110,8 +110,7 @@ pub fn measure(run: &Run, gic: GicVersion) -> Result<Rows> {
     Ok(rows)
 }
 
-/// That machine with EL2.
-pub fn bulkhead(gic: GicVersion) -> Recipe {
+fn bulkhead(gic: GicVersion) -> Recipe {
     counting_machine(gic, ",virtualization=on")
 }
 

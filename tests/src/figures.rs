@@ -197,9 +197,14 @@ const MASKED_LINUX_ROW: &str = "masked_linux_core";
 /// if the UART takes it, which QEMU's does.
 const MASKED_CONSOLE_ROW: &str = "masked_console_core";
 
-/// By how many hundredths a row may differ from the baseline. The console's depends on what is typed when.
+/// By how many hundredths a row may differ from the baseline. The console's depends on what is typed when. EL2's part of a
+/// read is small, and whether a timer's interrupt falls into it depends on when the host ran QEMU's other threads.
 pub fn tolerance(row: &str) -> u64 {
-    if row == MASKED_CONSOLE_ROW { 25 } else { 2 }
+    match row {
+        MASKED_CONSOLE_ROW => 25,
+        _ if row.starts_with("exits_") || row.ends_with("_el2") => 10,
+        _ => 2,
+    }
 }
 
 /// Restarts of the small guest, and of Linux where asked for.

@@ -157,3 +157,14 @@ proptest! {
         skip(far, spsr, is_32_bit_instruction(esr));
     }
 }
+
+#[test]
+fn a_refused_store_of_a_word_is_known_by_its_syndrome() {
+    // A store of W1 that stage 2 does not allow, at level 3.
+    const STORE: u64 = 0x9381_004f;
+    assert!(Abort::is_refused_store_of_word(STORE));
+    // WnR, S1PTW, CM, FnV, SAS, ISV, EC and the fault status code all count.
+    for bit in [6, 7, 8, 10, 22, 24, 26, 3] {
+        assert!(!Abort::is_refused_store_of_word(STORE ^ 1 << bit), "bit {bit} does not count");
+    }
+}

@@ -37,8 +37,9 @@ fn idle(run: &mut Run) -> Result<()> {
     let (mut machine, _) = Disks::new(run)?.boot(run, El2::Ordinary)?;
     let mut shell = Shell::attach(&mut machine.console, View::Tagged, BOOT)?;
     // What the boot has left to write is written, what the shell has left to do is done, and the kernel's own thread that
-    // takes fresh entropy now and then, which is not the disks', has no source.
-    shell.run("echo none >/sys/class/misc/hw_random/rng_current; sync && sleep 8", 60)?;
+    // takes fresh entropy now and then, which is not the disks', has no source. A root that can be written has a journal,
+    // and that a thread with a clock of its own.
+    shell.run("echo none >/sys/class/misc/hw_random/rng_current; mount -o remount,ro /; sync; sleep 8", 60)?;
     let console = shell.console();
     // Asking is console output, for which the service wakes: two questions at once show how much of that there is.
     let (first, mut before) = (Snapshot::ask(console)?, Snapshot::ask(console)?);
