@@ -1,7 +1,7 @@
 //! S04: a disk that is not there. What `bulkhead check` can know is in the tool's own tests; here is what only the board
 //! shows.
 
-use super::{El2, boot, expect_ready};
+use super::{El2, SHORT, boot, expect_ready};
 use crate::conversation::Conversation;
 use crate::disk::{Content, Disk};
 use crate::life::History;
@@ -48,19 +48,25 @@ pub fn start(run: &Run, el2: El2) -> Result<Machine> {
 
 /// One line of the service for each disk, which names the partition and what was looked for.
 fn lines(console: &Conversation) -> Result<()> {
-    let text = console.transcript().text_from(0);
-    let wanted = [
+    const WANTED: [(&str, &str); 5] = [
         ("needy", "gpt:nowhere"),
         ("missing", "gpt:nobody"),
         ("missing", "disk:none"),
         ("unfit", "gpt:small"),
         ("unfit", "gpt:twin"),
     ];
-    for (partition, origin) in wanted {
+    let count = |text: &str, (partition, origin): (&str, &str)| {
         let own = text.lines().filter_map(tag).filter(|(name, _)| *name == "service");
-        let lines = own.filter(|(_, line)| line.contains(partition) && line.contains(origin)).count();
-        ensure!(lines == 1, "{lines} lines tell of {origin} of '{partition}':\n{text}");
-    }
+        own.filter(|(_, line)| line.contains(partition) && line.contains(origin)).count()
+    };
+    // The partitions that start may speak first.
+    console.transcript().wait(0, console.deadline(SHORT), "a line for each disk", |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        WANTED.iter().all(|wanted| count(&text, *wanted) != 0).then_some(())
+    })?;
+    let text = console.transcript().text_from(0);
+    let repeated = WANTED.iter().find(|wanted| count(&text, **wanted) != 1);
+    ensure!(repeated.is_none(), "not one line tells of {repeated:?}:\n{text}");
     Ok(())
 }
 
