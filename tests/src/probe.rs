@@ -149,6 +149,14 @@ impl Probe {
         self.ok_within(console, order, SHORT)
     }
 
+    /// Gives an order that must succeed, when it has the keyboard already.
+    pub fn ok_on(&self, console: &mut Conversation, order: &str) -> Result<String> {
+        match self.ask_on(console, order, SHORT)? {
+            Answer::Ok(text) => Ok(text),
+            other => bail!("{}: `{order}` ended in {other:x?}", self.name),
+        }
+    }
+
     /// Gives an order whose result is one number.
     pub fn value(&self, console: &mut Conversation, order: &str) -> Result<u64> {
         let text = self.ok(console, order)?;

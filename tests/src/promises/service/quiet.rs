@@ -6,7 +6,7 @@ use crate::life::press_yes;
 use crate::probe::{Answer, field};
 use crate::run::Run;
 use crate::scenario::{Kind, Scenario, When, promise};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 /// Seconds for a life, or for many resets.
 const PATIENCE: u64 = 120;
@@ -101,7 +101,7 @@ fn expect_life(console: &mut Conversation) -> Result<()> {
 }
 
 fn zeros(console: &mut Conversation) -> Result<u64> {
-    let Answer::Ok(said) = ALICE.ask_on(console, "ram find 0", PATIENCE)? else { bail!("`ram find` failed") };
+    let said = ALICE.ok_on(console, "ram find 0")?;
     field(&said, "found").with_context(|| format!("no number in {said:?}"))
 }
 
