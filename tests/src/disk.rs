@@ -28,6 +28,8 @@ pub struct Disk {
     /// How the board names it.
     pub serial: String,
     path: PathBuf,
+    /// Requests in a second, where they are limited.
+    pace: Option<u32>,
 }
 
 impl Disk {
@@ -54,18 +56,24 @@ impl Disk {
     }
 
     fn new(run: &Run, serial: &str) -> Result<Self> {
-        Ok(Self { serial: serial.to_owned(), path: run.new_directory("disk")?.join("image") })
+        Ok(Self { serial: serial.to_owned(), path: run.new_directory("disk")?.join("image"), pace: None })
+    }
+
+    /// So slow that requests stay with the board's device for a while: so many in a second, behind a tenth of them at once.
+    pub fn paced(self, requests_in_a_second: u32) -> Self {
+        Self { pace: Some(requests_in_a_second), ..self }
     }
 
     /// QEMU's arguments for it: one of the machine's virtio-mmio transports, of version 2.
     pub fn arguments(&self) -> [String; 6] {
         // QEMU splits options at commas and reads a doubled comma as one.
         let file = self.path.to_string_lossy().replace(',', ",,");
+        let pace = self.pace.map_or_else(String::new, |pace| format!(",throttling.iops-total={pace}"));
         [
             "-global".into(),
             "virtio-mmio.force-legacy=false".into(),
             "-drive".into(),
-            format!("if=none,format=raw,id={},file={file}", self.serial),
+            format!("if=none,format=raw,id={},file={file}{pace}", self.serial),
             "-device".into(),
             format!("virtio-blk-device,drive={0},serial={0}", self.serial),
         ]

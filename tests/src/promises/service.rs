@@ -24,7 +24,7 @@ use crate::scenario::{Kind, Scenario, When, promise};
 use anyhow::{Context, Result, ensure};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Has a disk, one that it may only read, and an entropy device.
+/// Has a disk, one that it may only read, one that is slow, and an entropy device.
 const ALICE: Probe = Probe { name: "alice", digit: 1 };
 /// Has another part of Alice's disk.
 const BOB: Probe = Probe { name: "bob", digit: 2 };
@@ -32,6 +32,7 @@ const BOB: Probe = Probe { name: "bob", digit: 2 };
 const ENTROPY: u64 = 0;
 const DISK: u64 = 1;
 const FROZEN: u64 = 2;
+const SLOW: u64 = 3;
 /// Seconds for a boot, or for a service that comes back.
 const SHORT: u64 = 40;
 
@@ -119,7 +120,9 @@ impl Shared {
         }
         let frozen = Disk::blank(run, "frozen", 1 << 20)?;
         frozen.write(0, &vec![0x77; 1 << 20])?;
-        let (mut machine, monitor) = boot(run, el2, "service", &[&disk, &frozen])?;
+        let slow = Disk::blank(run, "slow", 1 << 20)?.paced(500);
+        slow.write(0, &vec![0x55; 1 << 20])?;
+        let (mut machine, monitor) = boot(run, el2, "service", &[&disk, &frozen, &slow])?;
         expect_ready(&mut machine.console, &[ALICE, BOB])?;
         Ok(Self { machine, monitor, disk, frozen })
     }

@@ -1,6 +1,6 @@
 //! S09: what a guest cuts off stays cut off. The probes look at all of their memory after each reset.
 
-use super::{ALICE, BOB, DISK, El2, Shared};
+use super::{ALICE, BOB, DISK, El2, SLOW, Shared};
 use crate::conversation::Conversation;
 use crate::life::press_yes;
 use crate::probe::{Answer, field};
@@ -80,7 +80,9 @@ pub fn lives(console: &mut Conversation, lives: u32) -> Result<()> {
             console.send(format!("io {life} 1000000 100 4096 30\n"))?;
             press_yes(console, ALICE.digit, b'r')?;
         } else {
-            console.send(format!("flyingreset {DISK} {life}\n"))?;
+            // The slow one answers when its partition might have its next life already.
+            let slot = if life % 2 == 0 { DISK } else { SLOW };
+            console.send(format!("flyingreset {slot} {life}\n"))?;
         }
         expect_life(console)?;
         let found = self::zeros(console)?;
