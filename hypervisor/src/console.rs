@@ -39,8 +39,10 @@ const TRANSMIT: usize = 4096;
 const PATIENCE_MS: u32 = 1000;
 /// Milliseconds between two touches of a GIC that needs them ([`gic::needs_nudges`]): any acknowledge is one.
 const NUDGE_MS: u32 = 1;
-/// Full transmit queues in a row before the console core looks at its other work.
-const ROUNDS: usize = 16;
+/// Full transmit queues in a row before the console core looks at its other work: interrupts are masked meanwhile.
+const ROUNDS: usize = 2;
+/// How long it then looks at nothing but that, in milliseconds: guests that write without end must not have all of it.
+const REST_MS: u32 = 1;
 const _: () = assert!(TRANSMIT >= 2 * BURST, "a turn of the multiplexer always fits");
 
 struct State {
@@ -50,6 +52,8 @@ struct State {
     transmit: heapless::Deque<u8, TRANSMIT>,
     /// Until which tick the UART is not read because the focused guest does not.
     paused_until: Option<u64>,
+    /// Until which tick the console rests.
+    rest_until: u64,
     /// What EL2 has asked and the keyboard has not answered.
     question: Question,
     /// Whose power key is held down.
@@ -62,6 +66,7 @@ static STATE: SpinMutex<State> = SpinMutex::new(State {
     focus: PartitionId::new(0),
     transmit: heapless::Deque::new(),
     paused_until: None,
+    rest_until: 0,
     question: Question::NONE,
     pressed: None,
 });
@@ -69,6 +74,8 @@ static STATE: SpinMutex<State> = SpinMutex::new(State {
 /// logger's.
 static OUTPUTS: [Ring<OUTPUT>; SOURCES] = [const { Ring::new() }; SOURCES];
 static CONSOLE_CORE: Once<&'static Core> = Once::new();
+/// The console core comes back by its timer: nobody need ring.
+static IS_RESTING: AtomicBool = AtomicBool::new(false);
 static IS_PAUSED: AtomicBool = AtomicBool::new(false);
 static ALL_STOPPED: AtomicBool = AtomicBool::new(false);
 static WHEN_ALL_STOPPED: Once<(WhenAllStopped, PowerOff)> = Once::new();
@@ -108,7 +115,9 @@ pub fn start(system: &System, board: &Board) {
 fn ring_console() {
     if is_taken() {
         service::tell_console(core_local::this());
-    } else if let Some(core) = CONSOLE_CORE.get() {
+    } else if !IS_RESTING.load(Ordering::Relaxed)
+        && let Some(core) = CONSOLE_CORE.get()
+    {
         core.ask(Doorbell::Console, gic::ring);
     }
 }
@@ -157,6 +166,12 @@ fn pump() {
         return;
     }
     let state = &mut *STATE.hold();
+    if timer::now() < state.rest_until {
+        come_back_at(state.rest_until);
+        return;
+    }
+    // Before the rings are looked at: what is stored from here on rings again.
+    IS_RESTING.store(false, Ordering::SeqCst);
     let mut is_waiting = false;
     for round in 0..=ROUNDS {
         read_input(state);
@@ -164,8 +179,9 @@ fn pump() {
             return;
         }
         if round == ROUNDS {
-            // A guest that never stops writing must not keep this core for ever: it may run a guest itself.
-            ring_console();
+            state.rest_until = timer::now() + timer::ticks(REST_MS);
+            IS_RESTING.store(true, Ordering::Relaxed);
+            come_back_at(state.rest_until);
             return;
         }
         let State { mux, transmit, .. } = state;
@@ -194,9 +210,14 @@ fn queue(transmit: &mut heapless::Deque<u8, TRANSMIT>, bytes: &[u8]) {
 
 /// Sets the console's deadline, unless it comes anyway.
 fn come_back_in(milliseconds: u32) {
+    come_back_at(timer::now() + timer::ticks(milliseconds));
+}
+
+/// Sets the console's deadline, unless an earlier one is set.
+fn come_back_at(tick: u64) {
     let core = core_local::this();
-    if !timer::is_set(core, Slot::Console) {
-        timer::set_in(core, Slot::Console, milliseconds);
+    if timer::deadline(core, Slot::Console) > tick {
+        timer::set(core, Slot::Console, tick);
     }
 }
 

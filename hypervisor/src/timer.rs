@@ -74,9 +74,9 @@ pub fn clear(core: &Core, slot: Slot) {
     set(core, slot, NEVER);
 }
 
-/// Whether `slot` is set.
-pub fn is_set(core: &Core, slot: Slot) -> bool {
-    core.deadlines.0[slot as usize].load(Ordering::Relaxed) != NEVER
+/// The tick that `slot` is set to, the last of all where it is not set.
+pub fn deadline(core: &Core, slot: Slot) -> u64 {
+    core.deadlines.0[slot as usize].load(Ordering::Relaxed)
 }
 
 /// Forgets `slot` if its time has come, and says whether it had. The timer's interrupt is level: the handler asks for

@@ -15,6 +15,8 @@ const PATIENCE_MS: u64 = 10 * HOLD_MS;
 
 /// Bytes that a source may write in its turn when it ends no line.
 const TURN: usize = 256;
+/// Turns in one [`Mux::pump`]: looking who comes next costs more than a short line.
+const TURNS: usize = 64;
 
 /// EL2's own name.
 const EL2_NAME: &[u8] = b"bulkhead";
@@ -127,7 +129,7 @@ impl Mux {
     /// Takes from the rings, whose places are [`Source::index`], and writes to the sink at most `budget` bytes, which
     /// is at least [`crate::BURST`]. Sources take turns by lines, EL2 before everybody else.
     ///
-    /// Returns whether something waits: for room, or for another's line to end or to get [`HOLD_MS`] old. Then the
+    /// Returns whether something waits: for room, for a further call after so many lines, or for another's line to end or to get [`HOLD_MS`] old. Then the
     /// caller comes back when there is room, and within [`HOLD_MS`].
     pub fn pump<const N: usize>(
         &mut self,
@@ -137,6 +139,7 @@ impl Mux {
         sink: &mut impl FnMut(&[u8]),
     ) -> bool {
         let mut output = Output::new(sink, budget);
+        let mut turns = 0;
         loop {
             let (mut wrote, mut waits) = (false, false);
             let first = self.next;
@@ -149,13 +152,17 @@ impl Mux {
                     && self.turn(Source::EL2, own, now_ms, &mut output) == Turn::Wrote
                 {
                     wrote = true;
+                    turns += 1;
                 }
                 match self.turn(source, ring, now_ms, &mut output) {
                     Turn::Idle => {}
-                    Turn::Wrote => wrote = true,
+                    Turn::Wrote => {
+                        wrote = true;
+                        turns += 1;
+                    }
                     Turn::Waits => waits = true,
                 }
-                if !output.has_room() {
+                if !output.has_room() || turns >= TURNS {
                     self.next = (index + 1) % SOURCES;
                     return true;
                 }
