@@ -55,6 +55,11 @@ impl Disk {
         Ok(disk)
     }
 
+    /// An image that is there already.
+    pub fn found(serial: &str, path: PathBuf) -> Self {
+        Self { serial: serial.to_owned(), path, pace: None }
+    }
+
     fn new(run: &Run, serial: &str) -> Result<Self> {
         Ok(Self { serial: serial.to_owned(), path: run.new_directory("disk")?.join("image"), pace: None })
     }

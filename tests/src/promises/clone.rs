@@ -5,6 +5,7 @@
 //! configuration, no registry, no cache. What is not committed is not in the clone.
 
 use crate::control::Report;
+use crate::disk::Disk;
 use crate::machine::{GicVersion, Recipe};
 use crate::project;
 use crate::promises::linux::BOOT;
@@ -49,7 +50,9 @@ fn build_and_boot(run: &Run, place: &Path) -> Result<()> {
     make.env_clear().env("HOME", &home).env("LANG", "C").env("USER", "nobody");
     make.env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", home.join(".cargo/bin").display()));
     project::run(&mut make)?;
-    let mut machine = Recipe::virt(GicVersion::V3).kernel(&image).start(run)?;
+    // As `make qemu` would attach it: the disk that this clone has made.
+    let disk = Disk::found("demo-disk", clone.join("build/demo-disk.img"));
+    let mut machine = Recipe::virt(GicVersion::V3).kernel(&image).disk(&disk).entropy().start(run)?;
     machine.console.expect("GUEST-READY", BOOT)?;
     Report::check_next(&mut machine.console, 1).map(drop)
 }
