@@ -23,7 +23,8 @@ const WAKES: u64 = 2 * WATCHED;
 /// B63.
 pub const SCENARIOS: &[Scenario] = &[Scenario {
     name: "service_idle",
-    kinds: &[Kind::V3, Kind::V2],
+    // Windows of 20 s: once is what `make test` has time for.
+    kinds: &[Kind::V3],
     when: When::Always,
     seconds: 300,
     promises: &[
