@@ -87,11 +87,11 @@
     b       own_exception_saved
 .endm
 // Synchronous from EL2 itself: a bug, unless it is translate_stage1's AT, whose walk of a guest's tables may meet a bus
-// error or memory that takes no update of an access flag. Its address is in X17 then, and the walk ends without a result.
-// X16 and X17 are nobody's across a call; a real bug loses X16.
+// error or memory that takes no update of an access flag: the walk ends without a result. A real bug loses X16 and X17.
 .macro own_sync kind
     .balign 0x80
     mrs     x16, elr_el2
+    adr     x17, translate_at
     sub     x16, x16, x17
     cbnz    x16, 6f
     adr     x16, translate_failed
@@ -190,11 +190,10 @@ translate_stage1:
     mrs     x11, esr_el2
     mrs     x12, far_el2
     mrs     x13, par_el1
-    adr     x17, 1f
-1:  at      s1e1r, x0
+translate_at:
+    at      s1e1r, x0
     isb
     mrs     x0, par_el1
-    mov     x17, xzr
     msr     par_el1, x13
     ret
 translate_failed:
@@ -203,7 +202,6 @@ translate_failed:
     msr     esr_el2, x11
     msr     far_el2, x12
     msr     par_el1, x13
-    mov     x17, xzr
     mov     x0, #1
     ret
 
