@@ -11,7 +11,7 @@ mod logger;
 mod terminal;
 
 pub use commands::boot_number;
-pub use handover::{command, give_back, is_taken, read_source, service_says, take, type_for};
+pub use handover::{command, give_back, is_taken, read_source, service_says, take, take_back, type_for};
 pub use logger::say;
 pub use terminal::{Terminal, guest_read, guest_write};
 
@@ -76,6 +76,8 @@ static OUTPUTS: [Ring<OUTPUT>; SOURCES] = [const { Ring::new() }; SOURCES];
 static CONSOLE_CORE: Once<&'static Core> = Once::new();
 /// The console core comes back by its timer: nobody need ring.
 static IS_RESTING: AtomicBool = AtomicBool::new(false);
+/// The service's life has ended, perhaps in the middle of a line of somebody's.
+static ENDS_LINE: AtomicBool = AtomicBool::new(false);
 static IS_PAUSED: AtomicBool = AtomicBool::new(false);
 static ALL_STOPPED: AtomicBool = AtomicBool::new(false);
 static WHEN_ALL_STOPPED: Once<(WhenAllStopped, PowerOff)> = Once::new();
@@ -115,7 +117,7 @@ pub fn start(system: &System, board: &Board) {
 fn ring_console() {
     if is_taken() {
         service::tell_console(core_local::this());
-    } else if !IS_RESTING.load(Ordering::Relaxed)
+    } else if !IS_RESTING.load(Ordering::SeqCst)
         && let Some(core) = CONSOLE_CORE.get()
     {
         core.ask(Doorbell::Console, gic::ring);
@@ -170,8 +172,11 @@ fn pump() {
         come_back_at(state.rest_until);
         return;
     }
-    // Before the rings are looked at: what is stored from here on rings again.
+    // Before the rings are looked at, and not reordered with that: a producer stores and looks whether the console rests.
     IS_RESTING.store(false, Ordering::SeqCst);
+    if ENDS_LINE.swap(false, Ordering::Relaxed) {
+        queue(&mut state.transmit, b"\r\n");
+    }
     let mut is_waiting = false;
     for round in 0..=ROUNDS {
         read_input(state);

@@ -4,7 +4,7 @@
 //! Its life's end gives all of it back, so that EL2 always has a console of its own: before the service has started,
 //! while it restarts, and after it has stopped for good. A panic of EL2's writes to the UART whoever has it.
 
-use super::{ALL_STOPPED, CONSOLE_CORE, IS_PAUSED, OUTPUTS, STATE, commands, ring_console};
+use super::{ALL_STOPPED, CONSOLE_CORE, ENDS_LINE, IS_PAUSED, IS_RESTING, OUTPUTS, STATE, commands, ring_console};
 use crate::core_local::Core;
 use crate::gic;
 use crate::lock::Lock;
@@ -57,9 +57,19 @@ pub fn give_back(core: &'static Core) {
         uart::restart();
         gic::forget(core, IntId::new(uart::intid()));
     }
+    // Whatever the console rested for was before it was taken, and its timer may have come meanwhile.
+    IS_RESTING.store(false, Ordering::SeqCst);
     // In any case: a life that never took it has disabled the interrupt with the rest of its GIC.
     gic::own_spi(core, IntId::new(uart::intid()));
     ring_console();
+}
+
+/// The service's life begins or has ended: EL2 has the console, if it had not, and does not know where the cursor is.
+pub fn take_back(core: &'static Core) {
+    if is_taken() {
+        ENDS_LINE.store(true, Ordering::Relaxed);
+    }
+    give_back(core);
 }
 
 fn ring(number: u64) -> Result<&'static Ring<{ super::OUTPUT }>, Status> {
