@@ -130,6 +130,16 @@ pub enum Command {
     Unknown,
 }
 
+impl Command {
+    /// The command with this number.
+    pub const fn from_number(number: u64) -> Option<Self> {
+        use Command::*;
+        const ALL: [Command; 11] =
+            [Help, Status, Faults, Restart, Stop, Start, PressPower, Ask, Cancel, Focus, Unknown];
+        if number < ALL.len() as u64 { Some(ALL[number as usize]) } else { None }
+    }
+}
+
 /// X0 of an answer. Every refusal is counted for the service's core.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(i64)]
@@ -225,6 +235,15 @@ mod tests {
         for function in [0, FIRST_FUNCTION - 1, FIRST_FUNCTION + Call::COUNT, u32::MAX] {
             assert_eq!(Call::from_function(function), None);
         }
+    }
+
+    #[test]
+    fn every_command_has_its_number() {
+        for number in 0..=Command::Unknown as u64 {
+            assert_eq!(Command::from_number(number).map(|command| command as u64), Some(number));
+        }
+        assert_eq!(Command::from_number(Command::Unknown as u64 + 1), None);
+        assert_eq!(Command::from_number(u64::MAX), None);
     }
 
     #[test]

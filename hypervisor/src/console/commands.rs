@@ -89,20 +89,7 @@ pub fn obey(state: &mut State, key: Key) {
 /// # Errors
 /// No such command or partition.
 pub fn from_service(state: &mut State, command: u64, argument: u64, wanted: u64) -> Result<(), Status> {
-    const ALL: [Command; 11] = [
-        Command::Help,
-        Command::Status,
-        Command::Faults,
-        Command::Restart,
-        Command::Stop,
-        Command::Start,
-        Command::PressPower,
-        Command::Ask,
-        Command::Cancel,
-        Command::Focus,
-        Command::Unknown,
-    ];
-    let of = |number: u64| ALL.into_iter().find(|command| *command as u64 == number).ok_or(Status::Invalid);
+    let of = |number: u64| Command::from_number(number).ok_or(Status::Invalid);
     let verb = |command: Command| match command {
         Command::Restart => Ok(Verb::Restart),
         Command::Stop => Ok(Verb::Stop),
