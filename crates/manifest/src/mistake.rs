@@ -124,6 +124,8 @@ pub enum Mistake {
     VirtioCovered { partition: Name, slot: usize },
     /// A service partition that does not see physical addresses.
     ServiceNotIdentity { partition: Name },
+    /// The service partition has more than one core: its console and its doorbell belong to one.
+    ServiceCores { partition: Name },
 
     /// A partition without RAM.
     NoMemory { partition: Name },
@@ -228,7 +230,8 @@ impl Mistake {
             | M::VirtioCount { .. }
             | M::VirtioNumbers { .. }
             | M::VirtioCovered { .. }
-            | M::ServiceNotIdentity { .. } => S::Devices,
+            | M::ServiceNotIdentity { .. }
+            | M::ServiceCores { .. } => S::Devices,
             M::NoMemory { .. }
             | M::MemoryTooSmall { .. }
             | M::Unsound { .. }
@@ -382,6 +385,9 @@ impl Display for Problem<'_> {
             M::VirtioCovered { partition, slot } => {
                 write!(f, "partition {partition} has RAM or a device where its virtio device {slot} would be")
             }
+            M::ServiceCores { partition } => {
+                write!(f, "partition {partition} is the service partition and has more than one core")
+            }
             M::ServiceNotIdentity { partition } => {
                 write!(f, "partition {partition} is the service partition and does not see physical addresses")
             }
@@ -520,6 +526,7 @@ impl Display for Mend<'_> {
             | M::DeviceAbsent { .. }
             | M::VirtioNumbers { .. }
             | M::ServiceNotIdentity { .. }
+            | M::ServiceCores { .. }
             | M::Unsound { .. }
             | M::NotIdentity { .. }
             | M::BanksOverlap { .. }

@@ -76,7 +76,7 @@ pub fn diagnose(file: &SystemFile, known: &[Known], mistake: &Mistake) -> Option
         M::VirtioUnserved { partition } => at(virtio_span(of(partition)?, 0)?),
         M::VirtioCovered { partition, slot } => at(virtio_span(of(partition)?, *slot)?),
         M::VirtioCount { .. } => at(virtio_too_many(file)?),
-        M::VirtioNumbers { .. } | M::ServiceNotIdentity { .. } => at(board()),
+        M::VirtioNumbers { .. } | M::ServiceNotIdentity { .. } | M::ServiceCores { .. } => at(board()),
 
         M::NameEmpty { partition } | M::NameCharacters { partition } | M::NameReserved { partition } => {
             at(value(&of(partition)?.name)?)

@@ -12,6 +12,9 @@ pub(super) fn validate(board: &Board, system: &System, report: &mut dyn FnMut(Mi
     if let Some((id, partition)) = service.filter(|(_, partition)| !partition.is_identity) {
         report(Mistake::ServiceNotIdentity { partition: name(id, partition) });
     }
+    if let Some((id, partition)) = service.filter(|(_, partition)| partition.cores.len() > 1) {
+        report(Mistake::ServiceCores { partition: name(id, partition) });
+    }
     let mut count = 0;
     for (id, partition) in partitions(system) {
         let owner = name(id, partition);

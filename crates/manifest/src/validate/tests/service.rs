@@ -37,6 +37,18 @@ fn a_service_partition_that_does_not_see_physical_addresses_is_refused() {
 }
 
 #[test]
+fn a_service_partition_with_two_cores_is_refused() {
+    let found = after(|s| {
+        s.machine.cores = 5;
+        s.pool = region(s.pool.start().as_u64(), pool_size(s));
+        s.partitions[2].cores.push(CoreId::new(4)).unwrap();
+    });
+    let message = "partition 'service' is the service partition and has more than one core: \
+                   build the image again with `bulkhead build`";
+    assert_eq!(found, [message]);
+}
+
+#[test]
 fn a_service_without_any_partition_is_refused() {
     assert!(after(|s| s.partitions.clear()).contains(&"no partition: add a [[partition]]".to_string()));
 }
