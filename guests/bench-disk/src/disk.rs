@@ -1,8 +1,8 @@
 //! The disk in the first transport of the guest machine, and random reads of it.
 
-use crate::memory::{get, put};
 use crate::ring::{self, Ring};
 use crate::wait;
+use rt::arch::memory::{get, put};
 use rt::arch::mmio::Registers;
 use rt::machine;
 

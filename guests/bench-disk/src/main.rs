@@ -15,7 +15,6 @@
 #![no_main]
 
 mod disk;
-mod memory;
 mod ring;
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};

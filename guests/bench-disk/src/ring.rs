@@ -1,6 +1,6 @@
 //! A split ring with tables of descriptors and event indexes (virtio 1.2, section 2.7), the driver's side, in free RAM.
 
-use crate::memory::{get, order, put};
+use rt::arch::memory::{get, order, put};
 
 /// Elements of the ring.
 pub const SIZE: u64 = 64;

@@ -2,10 +2,9 @@
 //! How a life begins and ends in assembly is in [`life`].
 
 mod life;
-mod memory;
 
 pub use life::*;
-pub use memory::*;
+pub use rt::arch::memory::{get, order, put};
 
 use aarch64_cpu::registers::{CPACR_EL1, ReadWriteable as _, Readable as _, TCR_EL1, TTBR1_EL1, Writeable as _};
 use core::arch::{asm, global_asm};

@@ -3,6 +3,7 @@
 pub mod access;
 mod entry;
 pub mod insn;
+pub mod memory;
 pub mod mmio;
 pub mod sysreg;
 mod vectors;

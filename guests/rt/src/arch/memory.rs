@@ -1,4 +1,4 @@
-//! Memory that the probe shares with a device: free RAM, where no Rust object is.
+//! Memory that a driver shares with a device: free RAM, where no Rust object is.
 
 use core::sync::atomic::{Ordering, fence};
 
@@ -12,7 +12,7 @@ impl Word for u64 {}
 /// Loads what is at `address`, a multiple of its size.
 #[inline(always)]
 pub fn get<T: Word>(address: u64) -> T {
-    // SAFETY: callers pass aligned addresses of free RAM (`rt::arch::free_ram()` up), so no Rust object is there.
+    // SAFETY: callers pass aligned addresses of free RAM ([`super::free_ram`] up), so no Rust object is there.
     unsafe { (address as *const T).read_volatile() }
 }
 
