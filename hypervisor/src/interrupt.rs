@@ -312,16 +312,10 @@ pub fn set_line(core: &'static Core, partition: &'static Partition, intid: IntId
     }
 }
 
-/// An edge of an SPI that nobody's hardware drives, from any core: `core` is this one.
+/// An edge of an SPI that nobody's hardware drives, from a core of another partition: `core`, which is this one.
 pub fn pulse(core: &'static Core, partition: &'static Partition, intid: IntId) {
     let first = VcpuId::new(0);
-    let is_own = core.assignment.is_some_and(|own| core::ptr::eq(own.partition, partition))
-        && core.power.state() == PowerState::On;
-    if is_own {
-        with_vgic_any(core, &mut |vgic, _, edge| vgic.make_pending(first, intid, first, edge));
-    } else {
-        partition.vgic.hold().make_pending(first, intid, first, &mut Edge::new(partition, core) as &mut dyn Effects);
-    }
+    partition.vgic.hold().make_pending(first, intid, first, &mut Edge::new(partition, core) as &mut dyn Effects);
 }
 
 /// [`with_vgic`] on whichever GIC the board has: for what is not frequent.

@@ -149,7 +149,7 @@ pub fn forget(core: &'static Core) {
     if let Some(pages) = PAGES.get() {
         pages.own.is_sleeping.store(0, Ordering::Relaxed);
     }
-    console::give_back(core);
+    console::take_back(core);
 }
 
 /// Seconds since 1970, as far as anybody has said.
@@ -291,8 +291,15 @@ fn partition_of(number: u64) -> Result<&'static Partition, Status> {
 
 /// The device with this number, and its partition.
 fn device_of(number: u64) -> Result<(&'static Partition, &'static Device), Status> {
-    let all = partition::all().iter().flat_map(|owner| owner.virtio.iter().map(move |device| (*owner, device)));
-    all.into_iter().find(|(_, device)| u64::from(device.id.number()) == number).ok_or(Status::Invalid)
+    let mut rest = usize::try_from(number).map_err(|_| Status::Invalid)?;
+    for owner in partition::all() {
+        if let Some(device) = owner.virtio.get(rest) {
+            return Ok((owner, device));
+        }
+        // At least as many, or there would have been one.
+        rest -= owner.virtio.len();
+    }
+    Err(Status::Invalid)
 }
 
 /// Whether a call is one of the service's, and comes from it.
