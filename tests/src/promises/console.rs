@@ -328,11 +328,11 @@ fn u_boot(run: &mut Run) -> Result<()> {
     let image = run.project.image("u-boot")?;
     let mut machine = Recipe::virt(gic(run.kind)).kernel(&image).start(run)?;
     let console = &mut machine.console;
+    console.expect("Hit any key to stop autoboot", 60)?;
+    console.send(" ")?;
+    // Autoboot tries what there is first if the key came late.
+    console.expect("=> ", 90)?;
     run.promise("u_boot_reaches_its_prompt_and_takes_commands", |_| {
-        console.expect("Hit any key to stop autoboot", 60)?;
-        console.send(" ")?;
-        // Autoboot tries what there is first if the key came late.
-        console.expect("=> ", 90)?;
         console.send("printenv arch\n")?;
         console.expect("arch=arm", SHORT)?;
         console.expect("=> ", SHORT)?;
