@@ -2,7 +2,8 @@
 //!
 //! The guest reads a device's page without an exit; its stores are permission faults and come here ([`store`]).
 //! QueueNotify, the frequent one, takes no lock ([`notify`]): a word in the service's event page changes. Everything else
-//! is the register model's (crate `virtio-mmio`), under the device's lock. Lock order: a partition's life, then a device, then a vGIC.
+//! is the register model's (crate `virtio-mmio`), under the device's lock. Lock order: a partition's life, then a
+//! device, then a vGIC.
 
 use crate::arch::barrier;
 use crate::arch::guest::GuestFrame;

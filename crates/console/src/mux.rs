@@ -129,8 +129,8 @@ impl Mux {
     /// Takes from the rings, whose places are [`Source::index`], and writes to the sink at most `budget` bytes, which
     /// is at least [`crate::BURST`]. Sources take turns by lines, EL2 before everybody else.
     ///
-    /// Returns whether something waits: for room, for a further call after so many lines, or for another's line to end or to get [`HOLD_MS`] old. Then the
-    /// caller comes back when there is room, and within [`HOLD_MS`].
+    /// Returns whether something waits: for room, for a further call after so many lines, or for another's line to end
+    /// or to get [`HOLD_MS`] old. Then the caller comes back when there is room, and within [`HOLD_MS`].
     pub fn pump<const N: usize>(
         &mut self,
         rings: &[Ring<N>],
