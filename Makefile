@@ -8,7 +8,7 @@ GUESTS := $(filter-out rt,$(patsubst guests/%/Cargo.toml,%,$(wildcard guests/*/C
 # Cargo needs features of EL2's and the guests' packages resolved together: one command builds them all.
 BARE_METAL := -p platform-qemu-virt -p platform-rpi4 $(GUESTS:%=-p guest-%)
 LINUX_PARTS := $(addprefix guests/linux/,build init inittab modules profile) scripts/debian-package scripts/debian-sources
-HOUSE := cargo run --release -q -p house --
+HOUSE := cargo run -q -p house --
 
 export SYSTEM OUT KERNEL INITRD GIC BACKPORTS
 # A shell that was open when rustup came does not know it yet.
@@ -78,12 +78,12 @@ check: fmt-check clippy-host clippy-target doc host-tests check-deps check-unsaf
 
 test: ## What CI runs: setup if needed, check, then one QEMU test per promise (FILTER=TEXT)
 	@started=$$(date +%s) && scripts/setup test && $(MAKE) check test-guests && \
-		cargo run --release -q -p bulkhead-tests -- --since $$started $(FILTER)
+		cargo run -q -p bulkhead-tests -- --since $$started $(FILTER)
 
 test-long: ## Every combination and the long tortures
 	@scripts/setup test
 	@$(MAKE) check test-guests
-	@cargo run --release -q -p bulkhead-tests -- --long $(FILTER)
+	@cargo run -q -p bulkhead-tests -- --long $(FILTER)
 
 .PHONY: fuzz
 fuzz: ## Fuzz what a guest controls, a minute per target (FUZZ_SECONDS=N; needs cargo-fuzz and a nightly Rust)
@@ -93,7 +93,7 @@ fuzz: ## Fuzz what a guest controls, a minute per target (FUZZ_SECONDS=N; needs 
 bench: ## Count instructions per hypervisor path, with and without Bulkhead
 	@scripts/setup test
 	@$(MAKE) bare-metal
-	@cargo run --release -q -p bulkhead-tests -- bench
+	@cargo run -q -p bulkhead-tests -- bench
 
 .PHONY: fmt fmt-check clippy-host clippy-target doc host-tests
 fmt: ## Format all Rust
@@ -126,7 +126,7 @@ check-licences: ## Every dependency's licence is in scripts/licences.txt
 	@$(HOUSE) licences scripts/licences.txt
 
 check-promises: ## Every id in docs/promises.txt has a test
-	@mkdir -p build && cargo run --release -q -p bulkhead-tests -- --list >build/test-names
+	@mkdir -p build && cargo run -q -p bulkhead-tests -- --list >build/test-names
 	@cargo test -q -- --list >>build/test-names
 	@$(HOUSE) promises docs/promises.txt build/test-names
 

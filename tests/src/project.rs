@@ -52,8 +52,7 @@ impl Project {
 
     /// Builds the host tool, so that the images come from the sources as they are.
     pub fn build_tool(&self) -> Result<()> {
-        run(Command::new("cargo").args(["build", "--release", "-q", "-p", "bulkhead"]).current_dir(&self.root))
-            .map(drop)
+        run(Command::new("cargo").args(["build", "-q", "-p", "bulkhead"]).current_dir(&self.root)).map(drop)
     }
 
     /// Where cargo builds.
@@ -64,7 +63,7 @@ impl Project {
 
     /// The host tool.
     pub fn tool(&self) -> Command {
-        let mut command = Command::new(self.target().join("release/bulkhead"));
+        let mut command = Command::new(self.target().join("debug/bulkhead"));
         command.current_dir(&self.root);
         command
     }
