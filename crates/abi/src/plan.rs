@@ -10,13 +10,15 @@ use heapless::{String, Vec};
 use serde::{Deserialize, Serialize};
 
 /// First eight bytes of the payload.
-pub const MAGIC: [u8; 8] = *b"BHPLAN\x00\x01";
+pub const MAGIC: [u8; 8] = *b"BHPLAN\x00\x02";
 /// Bytes before the postcard blob.
 pub const HEADER: usize = 16;
 /// Largest payload in bytes.
 pub const MAX: usize = 16 * 1024;
 /// Longest GPT partition label in bytes: 36 UTF-16 units.
 pub const MAX_LABEL: usize = 108;
+/// Most forwarded ports of a system.
+pub const MAX_FORWARDS: usize = 32;
 /// Bytes of a virtio block device's serial number (VIRTIO_BLK_T_GET_ID).
 pub const SERIAL: usize = 20;
 /// SGI by which EL2 wakes the service: the doorbell. The service's only core sends itself none.
@@ -45,6 +47,45 @@ pub struct Plan {
     pub partitions: Vec<Served, MAX_PARTITIONS>,
     /// All virtio devices, at their numbers: by partition, then in the order of the partition's list.
     pub devices: Vec<Backend, MAX_DEVICES>,
+    /// The network that the partitions' network devices are on; `None` where there are none.
+    pub network: Option<Network>,
+}
+
+/// The network of the board: the partitions on one subnet, the service as their gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    /// The gateway's IPv4 address: router, DHCP server and DNS forwarder.
+    pub gateway: [u8; 4],
+    /// Bits of the subnet's prefix, 8 to 30.
+    pub prefix: u8,
+    /// The gateway's MAC address.
+    pub mac: [u8; 6],
+    /// Whether the board's network device leads out, by NAT.
+    pub has_uplink: bool,
+    /// What comes in by itself.
+    pub forwards: Vec<Forward, MAX_FORWARDS>,
+}
+
+/// A port of the uplink's address that leads to a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forward {
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// The port outside.
+    pub outside: u16,
+    /// The network device's address inside.
+    pub to: [u8; 4],
+    /// The port inside.
+    pub inside: u16,
+}
+
+/// A protocol with ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
 }
 
 /// A row of virtio-mmio transports.
@@ -98,6 +139,19 @@ pub enum Kind {
     Entropy,
     /// A disk (virtio device 2).
     Disk(Disk),
+    /// A network device (virtio device 1).
+    Nic(Nic),
+}
+
+/// A network device of a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nic {
+    /// Its MAC address.
+    pub mac: [u8; 6],
+    /// The IPv4 address that DHCP gives it, and the only one that it may use.
+    pub ip: [u8; 4],
+    /// Bits that it may send per second, and as many to be received; 0: no limit.
+    pub bandwidth: u64,
 }
 
 /// A disk, or a part of one.
@@ -111,6 +165,8 @@ pub struct Disk {
     pub at_least: u64,
     /// The serial number that the guest sees.
     pub serial: String<SERIAL>,
+    /// Requests that the guest may make per second; 0: no limit.
+    pub iops: u32,
 }
 
 /// Where a disk's sectors come from.

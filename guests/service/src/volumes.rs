@@ -41,6 +41,8 @@ pub enum Missing {
     Memory,
     /// The board has no entropy device that can be used.
     NoEntropy,
+    /// The plan has no network.
+    NoNetwork,
 }
 
 /// A missing device's reason, with what to do.
@@ -79,6 +81,7 @@ impl fmt::Display for Explained<'_> {
                 "virtio device {slot} of '{partition}' shares sectors with it, and one of the two is mode = \"rw\""
             ),
             Missing::Memory => f.write_str("the service's kept memory is too small (raise [service] memory)"),
+            Missing::NoNetwork => f.write_str("the plan has no network: build the image again"),
             Missing::NoEntropy => {
                 f.write_str("the board has no entropy device that can be used (QEMU: -device virtio-rng-device)")
             }

@@ -6,6 +6,7 @@ use abi::{Again, IntId, machine};
 use addr::{ByteSize, Ipa, Pa, Region};
 use manifest::{Milliseconds, OnPanic, Owner, Partition, PayloadKind};
 use std::fmt::Write;
+use std::net::Ipv4Addr;
 
 /// A range of RAM and whose it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,6 +111,10 @@ pub fn virtio(plan: &Plan) -> Vec<(String, String)> {
         let place = format!("{owner}: {}, {}", Ipa::new(page), machine::virtio_intid(u32::from(backend.slot)));
         match &backend.kind {
             Kind::Entropy => ("entropy".to_owned(), place),
+            Kind::Nic(nic) => {
+                let mac = nic.mac.map(|byte| format!("{byte:02x}")).join(":");
+                ("network".to_owned(), format!("{place}, {}, {mac}", Ipv4Addr::from(nic.ip)))
+            }
             Kind::Disk(disk) => {
                 let mut what = match &disk.from {
                     Origin::Gpt(label) => format!("gpt:{label}"),

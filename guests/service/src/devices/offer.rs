@@ -24,6 +24,7 @@ impl fmt::Display for Named<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Kind::Entropy => f.write_str("rng"),
+            Kind::Nic(_) => f.write_str("net"),
             Kind::Disk(disk) => match &disk.from {
                 Origin::Gpt(label) => write!(f, "disk gpt:{label}"),
                 Origin::Disk(serial) => write!(f, "disk disk:{serial}"),
@@ -55,6 +56,7 @@ pub unsafe fn offer_all(
         let backend = match &planned.kind {
             Kind::Entropy if has_entropy => Ok(Backend::Entropy),
             Kind::Entropy => Err(Missing::NoEntropy),
+            Kind::Nic(_) => Err(Missing::NoNetwork),
             Kind::Disk(wanted) => disk_backend(&mut finder, disks, wanted, &devices),
         };
         let backend = match backend {

@@ -47,6 +47,7 @@ pub fn plan<'a>(
         watchdog_ms: service.watchdog.value().copied()?,
         partitions: system.partitions.iter().map(served).collect(),
         devices: heapless::Vec::new(),
+        network: None,
     };
     let own = Served { name: service.name.value()?.as_str().try_into().ok()?, ram: heapless::Vec::new() };
     plan.partitions.push(own).ok()?;
@@ -80,6 +81,7 @@ fn backing(disk: &DiskFile) -> Option<Disk> {
         is_read_only: disk.is_read_only(),
         at_least: disk.at_least.value().copied().unwrap_or(0),
         serial,
+        iops: 0,
     })
 }
 
