@@ -7,6 +7,7 @@ use crate::metadata::{Dependency, Package};
 /// Who (a folder or a prefix that ends in '/') may use whom. The first row that fits decides.
 const RULES: &[(&str, &[&str])] = &[
     ("crates/addr", &[]),
+    ("crates/switch", &["crates/rate", "crates/addr", "crates/abi"]),
     ("crates/", &["crates/addr", "crates/abi"]),
     ("hypervisor", &["crates/"]),
     ("platform/", &["hypervisor", "crates/manifest", "crates/addr", "crates/abi"]),
