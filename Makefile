@@ -7,7 +7,7 @@ TARGET := aarch64-unknown-none-softfloat
 GUESTS := $(filter-out rt,$(patsubst guests/%/Cargo.toml,%,$(wildcard guests/*/Cargo.toml)))
 # Cargo needs features of EL2's and the guests' packages resolved together: one command builds them all.
 BARE_METAL := -p platform-qemu-virt -p platform-rpi4 $(GUESTS:%=-p guest-%)
-LINUX_PARTS := $(addprefix guests/linux/,build init inittab modules profile) scripts/debian-package scripts/debian-sources
+LINUX_PARTS := $(addprefix guests/linux/,build init inittab lease modules network profile) scripts/debian-package scripts/debian-sources
 HOUSE := cargo run -q -p house --
 
 export SYSTEM OUT KERNEL INITRD GIC BACKPORTS
@@ -58,7 +58,7 @@ build/guests/linux-generic/Image: $(LINUX_PARTS)
 build/guests/linux-rt/Image: $(LINUX_PARTS)
 	@guests/linux/build rt $(@D)
 
-build/guests/rootfs.ext4: guests/linux/rootfs guests/linux/profile $(wildcard guests/linux/root/etc/* guests/linux/root/etc/*/*) \
+build/guests/rootfs.ext4: $(addprefix guests/linux/,rootfs lease network profile) $(wildcard guests/linux/root/etc/* guests/linux/root/etc/*/*) \
 		scripts/debian-package scripts/debian-sources
 	@guests/linux/rootfs $@
 
