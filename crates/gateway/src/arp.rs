@@ -1,7 +1,7 @@
 //! ARP (RFC 826): questions and answers.
 
 use crate::Reason;
-use crate::wire::{BROADCAST, Draft, ETHERNET, Mac};
+use crate::wire::{Draft, ETHERNET, Mac};
 use core::net::Ipv4Addr;
 use smoltcp::wire::{ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetProtocol};
 
@@ -38,9 +38,9 @@ impl Message {
     }
 }
 
-/// Asks all stations, or the one that is thought to be it, for an address.
-pub(crate) fn request(own: (Mac, Ipv4Addr), target: Ipv4Addr, to: Option<Mac>) -> Draft {
-    draft(ArpOperation::Request, own, ([0; 6], target), to.unwrap_or(BROADCAST))
+/// Asks all stations, or the one that is thought to have it, for an address.
+pub(crate) fn request(own: (Mac, Ipv4Addr), target: Ipv4Addr, to: Mac) -> Draft {
+    draft(ArpOperation::Request, own, ([0; 6], target), to)
 }
 
 fn draft(operation: ArpOperation, sender: (Mac, Ipv4Addr), target: (Mac, Ipv4Addr), to: Mac) -> Draft {

@@ -33,7 +33,8 @@ pub enum Reason {
     HopLimit,
     /// It is longer than the MTU.
     TooBig,
-    /// Its next hop did not answer, or more packets waited for the answer than one.
+    /// Its next hop did not answer in time, or more packets waited for the answer than one (these count for the uplink);
+    /// or too many new next hops were asked for.
     NoNeighbour,
     /// It asked for a service that the gateway does not have.
     Refused,
@@ -106,6 +107,13 @@ impl Counters {
         };
         if let Some(counter) = counter {
             *counter = counter.wrapping_add(1);
+        }
+    }
+
+    /// Packets that left for the uplink but waited in vain for their next hop's address.
+    pub(crate) fn lose(&mut self, packets: u64) {
+        if let Some(counter) = self.uplink.dropped.get_mut(Reason::NoNeighbour as usize) {
+            *counter = counter.wrapping_add(packets);
         }
     }
 

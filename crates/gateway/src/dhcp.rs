@@ -2,6 +2,8 @@
 //!
 //! Not read: options that continue in `sname` and `file` (52), and options in several parts (RFC 3396).
 
+pub(crate) mod client;
+pub(crate) mod lease;
 pub(crate) mod server;
 
 use crate::Reason;

@@ -19,9 +19,16 @@ extern crate alloc;
 mod arp;
 mod counters;
 mod dhcp;
+mod error;
+mod flow;
+mod flows;
 mod gateway;
 mod limit;
+mod nat;
+mod quote;
+mod random;
 mod record;
+mod uplink;
 mod wire;
 
 pub use counters::{Counters, Reason, Tally};

@@ -161,6 +161,12 @@ impl Draft {
     }
 }
 
+/// Whether a packet is an echo request.
+pub(crate) fn is_echo_request(header: &Header, frame: &[u8]) -> bool {
+    let packet = Icmpv4Packet::new_checked(header.payload(frame));
+    header.protocol == IpProtocol::Icmp && packet.is_ok_and(|packet| packet.msg_type() == Icmpv4Message::EchoRequest)
+}
+
 /// Turns an echo request in place into its reply; the Ethernet header is the caller's.
 pub(crate) fn echo_reply(header: &Header, frame: &mut [u8]) -> Result<(), Reason> {
     let request = Icmpv4Packet::new_checked(header.payload(frame)).map_err(|_| Reason::Malformed)?;

@@ -3,7 +3,7 @@
 use super::{Gateway, Port};
 use crate::counters::Done;
 use crate::dhcp::server::Offer;
-use crate::wire::{self, BROADCAST, Header};
+use crate::wire::{self, BROADCAST, ETHERNET, Header, MTU};
 use crate::{Out, Reason, Slots, arp, dhcp};
 use smoltcp::wire::{EthernetFrame, EthernetProtocol, IpProtocol, UdpPacket};
 
@@ -64,10 +64,9 @@ impl<S: Slots> Gateway<'_, S> {
         if is_broadcast {
             return Err(Reason::Destination);
         }
-        let _ = now_ms;
-        match header.protocol {
-            IpProtocol::Icmp if is_ours => self.echo(number, port, &header, frame, out),
-            _ => Err(Reason::NoRoute),
+        match wire::is_echo_request(&header, frame) && is_ours {
+            true => self.echo(number, port, &header, frame, out),
+            false => self.route(number, &header, frame, now_ms, out),
         }
     }
 
@@ -103,6 +102,9 @@ impl<S: Slots> Gateway<'_, S> {
         frame: &mut [u8],
         out: &mut impl Out,
     ) -> Result<Done, Reason> {
+        if header.end > ETHERNET + MTU {
+            return Err(Reason::TooBig);
+        }
         wire::echo_reply(header, frame)?;
         wire::address(frame, self.inside.mac, port.mac);
         out.to_port(number, frame.get(..header.end).ok_or(Reason::Malformed)?);

@@ -1,8 +1,10 @@
 //! What the tests stand on: a network of two ports, a list of the frames that left, and makers of frames.
 #![allow(dead_code, reason = "each test program uses its part")]
 
+pub mod dhcp;
+
 use abi::plan::{Forward, Network, Nic, Protocol};
-use gateway::{Out, Slots};
+use gateway::{Gateway, Out, Reason, Slots};
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::*;
 use std::cell::RefCell;
@@ -11,6 +13,13 @@ use std::net::Ipv4Addr;
 
 pub const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 pub const UPLINK_MAC: [u8; 6] = [0x52, 0x54, 0, 0, 0, 9];
+/// The uplink's address, router and DNS server.
+pub const OUTSIDE: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
+pub const ROUTER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
+pub const NAMESERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 3);
+pub const ROUTER_MAC: [u8; 6] = [0x52, 0x55, 0, 0, 0, 2];
+/// A host far away.
+pub const FAR: Ipv4Addr = Ipv4Addr::new(93, 184, 216, 34);
 pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 pub const PORTS: [Nic; 2] = [
     Nic { mac: [2, 0, 0, 0, 1, 0], ip: [10, 0, 0, 5], bandwidth: 0 },
@@ -52,7 +61,7 @@ impl Slots for Memory {
         self.0.borrow().len()
     }
     fn load(&self, slot: usize) -> [u64; 4] {
-        self.0.borrow()[slot]
+        self.0.borrow().get(slot).copied().unwrap_or_default()
     }
     fn store(&self, slot: usize, words: [u64; 4]) {
         self.0.borrow_mut()[slot] = words;
@@ -153,9 +162,126 @@ pub fn echo(from: Ipv4Addr, to: Ipv4Addr, is_request: bool, ident: u16) -> Vec<u
     ipv4(from, to, IpProtocol::Icmp, &bytes)
 }
 
+/// A gateway, its surroundings and its time.
+pub struct World<'r> {
+    pub gateway: Gateway<'r, Memory>,
+    pub memory: &'r Memory,
+    pub sink: Sink,
+    pub now_ms: u64,
+}
+
+impl<'r> World<'r> {
+    /// One that has just begun to live.
+    pub fn new(memory: &'r Memory, now_ms: u64) -> Self {
+        let gateway = Gateway::new(&network(), &PORTS, Some(UPLINK_MAC), memory, now_ms);
+        Self { gateway, memory, sink: Sink::default(), now_ms }
+    }
+
+    /// One with a lease, that knows its router.
+    pub fn ready(memory: &'r Memory) -> Self {
+        let mut world = Self::new(memory, 1000);
+        world.bind();
+        world.hear(&arp(ArpOperation::Reply, (ROUTER_MAC, ROUTER), (UPLINK_MAC, OUTSIDE)));
+        world.guest(0, &echo(ip(0), FAR, true, 1));
+        world.sink.0.clear();
+        world.hear(&arp(ArpOperation::Reply, (ROUTER_MAC, ROUTER), (UPLINK_MAC, OUTSIDE)));
+        world.sink.one(To::Uplink);
+        world.wait(31_000);
+        assert_eq!(world.memory.used(), 1, "the lease");
+        world
+    }
+
+    pub fn bind(&mut self) {
+        self.poll();
+        let discover = dhcp::from_client(&self.sink.one(To::Uplink));
+        self.hear(&dhcp::from_server(&dhcp::lease(DhcpMessageType::Offer, discover.transaction)));
+        let request = dhcp::from_client(&self.sink.one(To::Uplink));
+        self.hear(&dhcp::from_server(&dhcp::lease(DhcpMessageType::Ack, request.transaction)));
+        assert_eq!(self.gateway.uplink_address(), Some(OUTSIDE));
+    }
+
+    /// The service died, and lives again.
+    pub fn restart(&mut self) {
+        let memory = self.memory;
+        *self = Self::new(memory, self.now_ms);
+    }
+
+    pub fn poll(&mut self) {
+        self.gateway.poll(self.now_ms, &mut self.sink);
+    }
+    pub fn wait(&mut self, ms: u64) {
+        self.now_ms += ms;
+        self.poll();
+    }
+    /// A frame from the uplink.
+    pub fn hear(&mut self, frame: &[u8]) {
+        self.gateway.from_uplink(&mut frame.to_vec(), self.now_ms, &mut self.sink);
+    }
+    /// A packet from a guest.
+    pub fn guest(&mut self, port: usize, packet: &[u8]) {
+        self.gateway.from_port(port, &mut from_guest(port, packet), self.now_ms, &mut self.sink);
+    }
+    /// A packet from a guest must leave as this one.
+    pub fn goes_out(&mut self, port: usize, packet: &[u8], as_packet: &[u8]) {
+        self.guest(port, packet);
+        let frame = self.sink.one(To::Uplink);
+        assert_eq!(frame, ethernet(UPLINK_MAC, ROUTER_MAC, EthernetProtocol::Ipv4, &one_hop_less(as_packet)));
+    }
+    /// A packet from outside must reach a guest as this one.
+    pub fn comes_in(&mut self, packet: &[u8], port: usize, as_packet: &[u8]) {
+        self.hear(&from_outside(packet));
+        let frame = self.sink.one(To::Port(port));
+        assert_eq!(frame, ethernet(MAC, PORTS[port].mac, EthernetProtocol::Ipv4, &one_hop_less(as_packet)));
+    }
+    /// A packet from outside must not come through.
+    pub fn stays_out(&mut self, packet: &[u8], reason: Reason) {
+        let before = self.gateway.counters().uplink.dropped(reason);
+        self.hear(&from_outside(packet));
+        assert!(self.sink.0.is_empty(), "{:?}", self.sink.0);
+        assert_eq!(self.gateway.counters().uplink.dropped(reason), before + 1);
+    }
+}
+
+/// The packet after a router.
+pub fn one_hop_less(bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    let mut packet = Ipv4Packet::new_unchecked(&mut bytes[..]);
+    packet.set_hop_limit(packet.hop_limit() - 1);
+    packet.fill_checksum();
+    bytes
+}
+
 /// A frame from a guest to the gateway with an IPv4 packet.
 pub fn from_guest(port: usize, packet: &[u8]) -> Vec<u8> {
     ethernet(PORTS[port].mac, MAC, EthernetProtocol::Ipv4, packet)
+}
+
+/// A frame from the uplink's router to the gateway with an IPv4 packet.
+pub fn from_outside(packet: &[u8]) -> Vec<u8> {
+    ethernet(ROUTER_MAC, UPLINK_MAC, EthernetProtocol::Ipv4, packet)
+}
+
+pub fn tcp(from: (Ipv4Addr, u16), to: (Ipv4Addr, u16), flags: &str, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = [vec![0; 20], payload.to_vec()].concat();
+    let mut segment = TcpPacket::new_unchecked(&mut bytes[..]);
+    segment.set_src_port(from.1);
+    segment.set_dst_port(to.1);
+    segment.set_header_len(20);
+    segment.set_seq_number(TcpSeqNumber(1000));
+    segment.set_ack_number(TcpSeqNumber(if flags.contains('A') { 2000 } else { 0 }));
+    segment.set_syn(flags.contains('S'));
+    segment.set_ack(flags.contains('A'));
+    segment.set_fin(flags.contains('F'));
+    segment.set_rst(flags.contains('R'));
+    segment.fill_checksum(&from.0.into(), &to.0.into());
+    ipv4(from.0, to.0, IpProtocol::Tcp, &bytes)
+}
+
+/// An ICMP error that quotes a packet, or its first bytes.
+pub fn icmp_error(from: Ipv4Addr, to: Ipv4Addr, kind: (u8, u8), quoted: &[u8]) -> Vec<u8> {
+    let mut bytes = [&[kind.0, kind.1, 0, 0, 0, 0, 0, 0], quoted].concat();
+    Icmpv4Packet::new_unchecked(&mut bytes[..]).fill_checksum();
+    ipv4(from, to, IpProtocol::Icmp, &bytes)
 }
 
 /// An ARP request for an address.
