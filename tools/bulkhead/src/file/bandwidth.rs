@@ -10,7 +10,7 @@ const RULE: &str = "a bandwidth is bits per second, a number with K, M or G behi
 pub enum Bad {
     /// It is none; what the writer probably meant, in the right form.
     Form(Option<String>),
-    /// It is less than [`MIN`].
+    /// It is too little to be of use.
     Small,
 }
 
