@@ -97,6 +97,16 @@ fn a_first_fragment_too_short_for_its_ports_is_dropped() {
 }
 
 #[test]
+fn ports_in_the_padding_are_none() {
+    let request = dhcp([255; 4], [0; 4], 67, 68);
+    for total in 20..28 {
+        let mut short = request.clone();
+        short[16..18].copy_from_slice(&u16::to_be_bytes(total));
+        dropped(&short, Reason::Truncated);
+    }
+}
+
+#[test]
 fn what_cannot_be_checked_is_dropped() {
     let inner = ipv4(ip(1), ip(0), 6, &[], &[0; 20]);
     for to in [mac(1), GATEWAY, EVERYBODY] {
