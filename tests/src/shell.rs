@@ -69,6 +69,7 @@ impl<'a> Shell<'a> {
                 let (_, from) = text.split_once(&begin)?;
                 let (output, _) = from.split_once(&end).unwrap_or((from, ""));
                 let (output, status) = output.rsplit_once('<')?;
+                let output: String = output.split_inclusive('\n').filter(|line| !is_kernels(line)).collect();
                 Some((status.trim().parse().unwrap_or(-1), output.trim_matches('\n').to_owned()))
             })?;
         self.console.skip();
@@ -92,6 +93,12 @@ pub fn own_text(text: &str, view: View) -> String {
     own
 }
 
+/// Whether a line is the kernel's log, which has its time in front: `[   40.176230] hrtimer: ...`.
+fn is_kernels(line: &str) -> bool {
+    let time = line.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    time.is_some_and(|(time, _)| time.trim_start().parse::<f64>().is_ok())
+}
+
 /// The tag of a line and what follows it.
 pub fn tag(line: &str) -> Option<(&str, &str)> {
     let (name, rest) = line.split_once("| ")?;
@@ -109,6 +116,12 @@ mod tests {
         assert_eq!(own_text(text, View::Raw), "1\n2\n");
         let text = "linux| 1\r\ncontrol| beat 5\r\nlinux| 2\r\nbulkhead| x\r\n";
         assert_eq!(own_text(text, View::Tagged), "1\n2\n");
+    }
+
+    #[test]
+    fn the_kernels_lines_are_told_from_a_programs() {
+        assert!(is_kernels("[   40.176230] hrtimer: interrupt took 34578048 ns\n"));
+        assert!(!is_kernels("[ok] 40.1\n") && !is_kernels("ok [ 40.1]\n"));
     }
 
     #[test]

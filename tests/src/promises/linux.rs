@@ -176,7 +176,7 @@ fn load(shell: &mut Shell) -> Result<()> {
     start_loads(shell, LOADS)?;
     shell.run(&format!("sleep {LOAD}"), LOAD * 3)?;
     stop_loads(shell)?;
-    let (status, said) = shell.status(&format!("dmesg | grep -iE '{STALLS}'"), SHORT)?;
+    let (status, said) = shell.status(&format!("dmesg -r | grep -iE '{STALLS}'"), SHORT)?;
     ensure!(status == 1, "the kernel complained:\n{said}");
     Ok(())
 }
@@ -257,7 +257,7 @@ fn on_cpu(run: &mut Run, cpu: &str) -> Result<()> {
     let (mut machine, view) = boot(run, "linux", cpu)?;
     let mut shell = Shell::attach(&mut machine.console, view, BOOT)?;
     two_cpus_and_memory(&mut shell)?;
-    let (status, said) = shell.status(&format!("dmesg | grep -iE '{STALLS}'"), SHORT)?;
+    let (status, said) = shell.status(&format!("dmesg -r | grep -iE '{STALLS}'"), SHORT)?;
     ensure!(status == 1, "the kernel complained on {cpu}:\n{said}");
     run.promises_kept();
     Ok(())

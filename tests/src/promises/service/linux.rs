@@ -155,7 +155,7 @@ fn checked(shell: &mut Shell, order: &str) -> Result<String> {
 }
 
 fn no_complaint(shell: &mut Shell) -> Result<()> {
-    let (status, said) = shell.status(&format!("dmesg | grep -iE '{COMPLAINTS}'"), SHORT)?;
+    let (status, said) = shell.status(&format!("dmesg -r | grep -iE '{COMPLAINTS}'"), SHORT)?;
     ensure!(status == 1, "the kernel complained:\n{said}");
     Ok(())
 }
