@@ -102,6 +102,11 @@ impl Switch {
         verdict
     }
 
+    /// Whether a frame that begins so is the gateway's alone.
+    pub fn is_for_gateway(&self, head: &[u8]) -> bool {
+        head.starts_with(&self.gateway)
+    }
+
     /// The same for a frame from the gateway, whose packets may have any source: it is the way in.
     pub fn from_gateway(&mut self, head: &[u8], frame_len: usize) -> Verdict {
         let verdict = self.inward(head, frame_len).unwrap_or_else(Verdict::Drop);

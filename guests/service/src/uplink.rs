@@ -5,8 +5,8 @@
 
 use crate::arch::insn;
 use crate::dma::{self, Arena};
-use crate::say;
 use crate::transports::{self, Place};
+use crate::{say, timer};
 use abi::plan::Transports;
 use addr::PAGE_SIZE;
 use alloc::boxed::Box;
@@ -20,6 +20,10 @@ use virtio_drivers::transport::{DeviceType, Transport as _};
 const QUEUE: usize = 128;
 /// Bytes of a buffer, the header included: a frame of the usual MTU and a VLAN tag fit.
 const BUFFER: usize = 2048;
+/// Most frames that a guest's one packet becomes: 64 KiB, cut by the service into pieces of the usual MTU.
+const LARGEST: usize = 48;
+/// How long those who send wait for a device that sends nothing.
+const PATIENCE_MS: u64 = 100;
 const RECEIVE: u16 = 0;
 const TRANSMIT: u16 = 1;
 /// VIRTIO_NET_F_MAC.
@@ -82,6 +86,8 @@ pub struct Uplink {
     mac: [u8; MAC],
     has_recycled: bool,
     has_sent: bool,
+    /// When the device last gave a sent buffer back, or got the first after none.
+    sent_at: u64,
     /// Frames for which there was no buffer.
     pub lost: u64,
 }
@@ -136,6 +142,7 @@ impl Uplink {
             mac,
             has_recycled: false,
             has_sent: false,
+            sent_at: 0,
             lost: 0,
         };
         uplink.transmit.set_dev_notify(false);
@@ -202,8 +209,8 @@ impl Uplink {
         self.receive.can_pop()
     }
 
-    /// Sends a frame; one that is too long or finds no buffer is lost, as on a wire.
-    pub fn send(&mut self, frame: &[u8]) {
+    /// Takes back what has been sent; how many frames find a buffer now.
+    fn take_back(&mut self) -> usize {
         while let Some(token) = self.transmit.peek_used() {
             let buffer = self.sent.behind(token);
             // SAFETY: the device is done with it, and nobody holds it; the queue does not look into it.
@@ -213,12 +220,30 @@ impl Uplink {
             let _ = unsafe { self.transmit.pop_used(token, &[&*bytes], &mut []) };
             // There is room for all.
             let _ = self.free.push(buffer);
+            self.sent_at = timer::now();
         }
-        let fits = frame.len() <= BUFFER - HEADER;
+        self.free.len()
+    }
+
+    /// Whether who sends should wait: what a guest may send in one piece finds no room, and the device is at work. One
+    /// that has sent nothing for [`PATIENCE_MS`] loses frames instead, so that nobody waits for it.
+    pub fn is_busy(&mut self) -> bool {
+        self.free.len() < LARGEST
+            && self.take_back() < LARGEST
+            && timer::now() < self.sent_at.saturating_add(timer::ticks(PATIENCE_MS))
+    }
+
+    /// Sends a frame; one that is too long or finds no buffer is lost, as on a wire.
+    pub fn send(&mut self, frame: &[u8]) {
+        let fits = frame.len() <= BUFFER - HEADER && self.take_back() > 0;
         let Some(buffer) = fits.then(|| self.free.pop()).flatten() else {
             self.lost = self.lost.wrapping_add(1);
             return;
         };
+        if self.free.len() == QUEUE - 1 {
+            // It had nothing to do before.
+            self.sent_at = timer::now();
+        }
         // SAFETY: it was free: the device does not have it.
         let bytes = unsafe { self.sent.bytes(buffer, HEADER + frame.len()) };
         let (header, body) = bytes.split_at_mut(HEADER);

@@ -16,6 +16,8 @@ use super::Devices;
 const CAP: usize = 16;
 /// Most frames of the uplink per turn.
 const UPLINK_CAP: usize = 32;
+/// Part of a millisecond that a guest waits for the uplink.
+const BUSY_PARTS: u64 = 8;
 /// Bytes of a frame that was cut, at most: the MTU and an Ethernet header.
 const PIECE: usize = MTU as usize + virtio::net::ETHERNET;
 
@@ -44,7 +46,11 @@ impl Devices {
         let Some(own) = network.ports.get_mut(port) else { return Ok(false) };
         match read {
             Ok(sent) => {
-                if let Err(until) = own.send(sent.wire_bytes()) {
+                let busy = network.uplink.as_mut().is_some_and(|uplink| uplink.is_busy());
+                let waits = busy && network.switch.is_for_gateway(sent.head());
+                let waits =
+                    if waits { Err(timer::now() + timer::ticks(1) / BUSY_PARTS) } else { own.send(sent.wire_bytes()) };
+                if let Err(until) = waits {
                     device.link.park(head);
                     device.resumes_at = Some(until);
                     return Ok(false);
