@@ -1,7 +1,11 @@
 //! [`Header`]: what stands in front of a frame (section 5.1.6, virtio_net_hdr), checked against the frame.
 //!
-//! Of the fields, `hdr_len` is a hint that nobody may rely on, and is computed anew for whoever receives. Flags that were
-//! not negotiated are ignored, as section 5.1.6.2.2 demands.
+//! Where a checksum goes is not the driver's to say: the device, or who receives, writes it after the frame was decided
+//! upon, so it could make another address of the sender's. It is accepted only where a TCP or UDP header over IPv4 has it.
+//!
+//! Of the other fields, `hdr_len` is a hint that nobody may rely on, and is computed anew for whoever receives. Flags that
+//! were not negotiated are ignored, as section 5.1.6.2.2 demands. Deliberately absent: checksums of other protocols, of
+//! IPv6, and behind VLAN tags; whoever sends such packets computes the checksum.
 
 use super::{Accepted, ETHERNET, HEAD, Refused};
 
@@ -17,11 +21,14 @@ const GSO_NONE: u8 = 0;
 /// VIRTIO_NET_HDR_GSO_TCPV4.
 const GSO_TCPV4: u8 = 1;
 
-/// Smallest and largest IPv4 or TCP header without options.
-const IPV4: usize = 20;
-const TCP: usize = 20;
-/// Where the checksum lies in a TCP header.
+/// Bytes of an IPv4 or a TCP header without options.
+const LEAST_HEADER: usize = 20;
+/// Numbers of protocols over IPv4.
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+/// Where the checksum lies in a TCP and in a UDP header.
 const TCP_CHECKSUM: u16 = 16;
+const UDP_CHECKSUM: u16 = 6;
 /// Least bytes of a piece that a packet may be cut into: no more than 1,400 pieces of a packet. Linux sends no smaller
 /// ones either (TCP_MIN_SND_MSS).
 const LEAST_MSS: u16 = 48;
@@ -38,7 +45,8 @@ pub enum Header {
     Tso(Tso),
 }
 
-/// A checksum whose field holds the sum of the pseudo-header so far, and that lies within its frame.
+/// A checksum of TCP or UDP whose field holds the sum of the pseudo-header so far. The field is in the frame, and in its
+/// first [`HEAD`] bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Partial {
     /// The first byte to be summed.
@@ -66,6 +74,9 @@ impl Tso {
     /// Most bytes of TCP payload in a piece.
     pub fn mss(&self) -> u32 {
         self.mss.into()
+    }
+    fn partial(&self) -> Partial {
+        Partial { start: self.tcp.into(), offset: TCP_CHECKSUM }
     }
 }
 
@@ -97,10 +108,11 @@ impl Header {
             return Err(Refused::BadHeader);
         }
         let partial = Partial { start, offset };
+        let ipv4 = Ipv4::of(head).filter(|ipv4| ipv4.has(partial)).ok_or(Refused::BadOffload)?;
         if gso_type == GSO_NONE {
             return Ok(Self::Partial(partial));
         }
-        let tso = Tso::check(head, frame_len, gso_size, partial).filter(|_| sender.sends_tso);
+        let tso = ipv4.tso(head, frame_len, gso_size).filter(|_| sender.sends_tso);
         let tso = tso.filter(|tso| tso.headers() + tso.mss() <= limit);
         tso.map(Self::Tso).ok_or(Refused::BadOffload)
     }
@@ -128,32 +140,52 @@ impl Header {
     }
 }
 
-impl Tso {
-    /// A frame that can be cut: whole headers of IPv4 and TCP at the front, lengths that agree, no fragment.
-    fn check(head: &[u8], frame_len: u32, mss: u16, partial: Partial) -> Option<Self> {
-        let word = |at: usize| Some(u16::from_be_bytes([*head.get(at)?, *head.get(at.checked_add(1)?)?]));
-        let version = head.get(ETHERNET)?;
-        let ip_bytes = usize::from(version & 0xf) * 4;
-        let is_tcp = word(12)? == 0x0800 && version >> 4 == 4 && *head.get(ETHERNET + 9)? == 6;
-        // More fragments, or an offset.
-        let is_fragment = word(ETHERNET + 6)? & 0x3fff != 0;
-        let tcp = ETHERNET + ip_bytes;
-        let tcp_bytes = usize::from(head.get(tcp + 12)? >> 4) * 4;
-        let payload = tcp + tcp_bytes;
-        let is_sound = is_tcp
-            && !is_fragment
-            && ip_bytes >= IPV4
-            && tcp_bytes >= TCP
-            && payload <= HEAD
-            && payload as u32 <= frame_len
-            && u32::from(word(ETHERNET + 2)?) + ETHERNET as u32 == frame_len
-            && usize::from(partial.start) == tcp
-            && partial.offset == TCP_CHECKSUM
-            && mss >= LEAST_MSS;
-        is_sound.then_some(Self { mss, tcp: tcp as u8, payload: payload as u8 })
+/// What an IPv4 header says.
+struct Ipv4 {
+    /// Where the header behind it begins.
+    transport: usize,
+    protocol: u8,
+    is_fragment: bool,
+    /// Bytes of header and payload.
+    bytes: u16,
+}
+
+impl Ipv4 {
+    /// Of a frame that has one.
+    fn of(head: &[u8]) -> Option<Self> {
+        let word = |at: usize| Some(u16::from_be_bytes([*head.get(at)?, *head.get(at + 1)?]));
+        let first = head.get(ETHERNET)?;
+        let own = usize::from(first & 0xf) * 4;
+        let is_ipv4 = word(ETHERNET - 2)? == 0x0800 && first >> 4 == 4 && own >= LEAST_HEADER;
+        is_ipv4.then_some(Self {
+            transport: ETHERNET + own,
+            protocol: *head.get(ETHERNET + 9)?,
+            // More fragments, or an offset.
+            is_fragment: word(ETHERNET + 6)? & 0x3fff != 0,
+            bytes: word(ETHERNET + 2)?,
+        })
     }
 
-    fn partial(&self) -> Partial {
-        Partial { start: self.tcp.into(), offset: TCP_CHECKSUM }
+    /// Whether the header behind it has its checksum there.
+    fn has(&self, partial: Partial) -> bool {
+        let is_field = match self.protocol {
+            TCP => partial.offset == TCP_CHECKSUM,
+            UDP => partial.offset == UDP_CHECKSUM,
+            _ => false,
+        };
+        is_field && !self.is_fragment && usize::from(partial.start) == self.transport
+    }
+
+    /// TCP that can be cut: whole headers, and lengths that agree.
+    fn tso(&self, head: &[u8], frame_len: u32, mss: u16) -> Option<Tso> {
+        let tcp_bytes = usize::from(head.get(self.transport + 12)? >> 4) * 4;
+        let payload = self.transport + tcp_bytes;
+        let is_sound = self.protocol == TCP
+            && tcp_bytes >= LEAST_HEADER
+            && payload <= HEAD
+            && payload as u32 <= frame_len
+            && u32::from(self.bytes) + ETHERNET as u32 == frame_len
+            && mss >= LEAST_MSS;
+        is_sound.then_some(Tso { mss, tcp: self.transport as u8, payload: payload as u8 })
     }
 }

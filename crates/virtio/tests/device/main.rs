@@ -4,6 +4,7 @@ mod blk;
 mod chain;
 mod driver;
 mod entropy;
+mod net;
 mod notify;
 mod queue;
 mod ram;

@@ -4,6 +4,7 @@
 mod disk;
 mod feed;
 mod memory;
+mod net;
 mod ring;
 
 use proptest::prelude::*;
@@ -23,5 +24,10 @@ proptest! {
     #[test]
     fn any_requests_are_survived(bytes in bytes()) {
         disk::run(&bytes);
+    }
+
+    #[test]
+    fn n06_any_packets_are_survived(bytes in bytes()) {
+        net::run(&bytes);
     }
 }

@@ -47,6 +47,18 @@ impl<'f> Treacherous<'f> {
     pub fn put_u16(&self, at: u64, value: u16) {
         self.put(at, &value.to_le_bytes());
     }
+    /// The used ring's index, as the guest sees it.
+    pub fn used_index(&self) -> u16 {
+        u16::from_le_bytes(self.see(USED + 2))
+    }
+    /// Bytes of the used element at an index that did not wrap around.
+    pub fn used_bytes(&self, index: u64) -> u32 {
+        u32::from_le_bytes(self.see(USED + 4 + 8 * index + 4))
+    }
+    fn see<const N: usize>(&self, at: u64) -> [u8; N] {
+        let cells = self.range(at, N as u64).unwrap_or_default();
+        std::array::from_fn(|byte| cells.get(byte).map_or(0, Cell::get))
+    }
     /// Puts a descriptor: address, bytes, flags, next.
     pub fn put_words(&self, at: u64, (address, bytes, flags, next): (u64, u32, u16, u16)) {
         let words = u128::from(address) | u128::from(bytes) << 64 | u128::from(flags) << 96 | u128::from(next) << 112;
