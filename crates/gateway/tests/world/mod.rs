@@ -200,6 +200,15 @@ impl<'r> World<'r> {
         assert_eq!(self.gateway.uplink_address(), Some(OUTSIDE));
     }
 
+    /// What the DHCP client asked, if it did; the router answers all questions for its address.
+    pub fn asked(&mut self) -> Option<dhcp::Question> {
+        let is_ipv4 = |frame: &Vec<u8>| frame[12..14] == [8, 0];
+        let question =
+            self.sink.0.drain(..).find(|(_, frame)| is_ipv4(frame)).map(|(_, frame)| dhcp::from_client(&frame));
+        self.hear(&arp(ArpOperation::Reply, (ROUTER_MAC, ROUTER), (UPLINK_MAC, OUTSIDE)));
+        question
+    }
+
     /// The service died, and lives again.
     pub fn restart(&mut self) {
         let memory = self.memory;
