@@ -198,7 +198,7 @@ impl<'r, S: Slots> Flows<'r, S> {
     /// Frees an item for a flow of this port, if none is free. The port whose flow had to go, if one had.
     ///
     /// # Errors
-    /// The port has its share, and no flow of its own that may go: not one is half open, unanswered or closing.
+    /// The port has its share, and no flow of its own may go: all are open connections.
     pub fn make_room(&mut self, port: usize, now_s: u32) -> Result<Option<usize>, Reason> {
         self.reap(port, now_s);
         if !self.free.is_empty() {
@@ -211,7 +211,7 @@ impl<'r, S: Slots> Flows<'r, S> {
             let most = self.used.iter().enumerate().max_by_key(|(_, used)| **used);
             (most.map_or(port, |(port, _)| port), Class::ALL.as_slice())
         } else {
-            (port, &[Class::HalfOpen, Class::Unanswered, Class::Echo, Class::Closing][..])
+            (port, Class::ALL.split_last().map_or(&[][..], |(_, weaker)| weaker))
         };
         let mut oldest = classes.iter().filter_map(|class| self.orders.first(list_of(victim, *class)));
         let item = oldest.next().ok_or(Reason::TableFull)?;

@@ -23,7 +23,7 @@ pub trait Slots {
     fn count(&self) -> usize;
     /// Reads a slot; zeros where there is none.
     fn load(&self, slot: usize) -> [u64; 4];
-    /// Writes a slot, in the order of the program's other stores.
+    /// Writes a slot, in the order of the program's other stores; nothing where there is none.
     fn store(&self, slot: usize, words: [u64; 4]);
 }
 

@@ -64,7 +64,9 @@ impl Slots for Memory {
         self.0.borrow().get(slot).copied().unwrap_or_default()
     }
     fn store(&self, slot: usize, words: [u64; 4]) {
-        self.0.borrow_mut()[slot] = words;
+        if let Some(at) = self.0.borrow_mut().get_mut(slot) {
+            *at = words;
+        }
     }
 }
 
@@ -198,6 +200,24 @@ impl<'r> World<'r> {
         let request = dhcp::from_client(&self.sink.one(To::Uplink));
         self.hear(&dhcp::from_server(&dhcp::lease(DhcpMessageType::Ack, request.transaction)));
         assert_eq!(self.gateway.uplink_address(), Some(OUTSIDE));
+    }
+
+    /// What the DHCP client asked, if it did; the router answers all questions for its address.
+    pub fn asked(&mut self) -> Option<dhcp::Question> {
+        let is_ipv4 = |frame: &Vec<u8>| frame[12..14] == [8, 0];
+        let question =
+            self.sink.0.drain(..).find(|(_, frame)| is_ipv4(frame)).map(|(_, frame)| dhcp::from_client(&frame));
+        self.hear(&arp(ArpOperation::Reply, (ROUTER_MAC, ROUTER), (UPLINK_MAC, OUTSIDE)));
+        question
+    }
+
+    /// Time passes; the network outside answers what it is asked.
+    pub fn live(&mut self, ms: u64) {
+        self.wait(ms);
+        if let Some(question) = self.asked() {
+            self.hear(&dhcp::from_server(&dhcp::lease(DhcpMessageType::Ack, question.transaction)));
+        }
+        self.sink.0.clear();
     }
 
     /// The service died, and lives again.
