@@ -6,6 +6,7 @@ mod table;
 pub use driver::{Disk, memory};
 
 use crate::arch::{get, put};
+use crate::net;
 use crate::reply::{Arguments, Refusal, Reply, check};
 use crate::virtio::ring::Completion;
 use crate::virtio::{self, EVENT_IDX, INDIRECT, VERSION_1, register};
@@ -25,6 +26,7 @@ static OPEN: SpinMutex<Option<Disk>> = SpinMutex::new(None);
 pub fn list(_: &mut Arguments) -> Reply {
     // To agree on features is to reset.
     close();
+    net::close();
     print!("ok");
     for (slot, transport) in virtio::all().flatten().enumerate() {
         match transport.read(register::DEVICE_ID) {
@@ -46,6 +48,7 @@ pub fn list(_: &mut Arguments) -> Reply {
 /// `open`
 pub fn open(arguments: &mut Arguments) -> Reply {
     let (slot, is_plain) = (arguments.number()?, arguments.next() == Some("plain"));
+    net::close();
     let disk = Disk::open(slot, if is_plain { 0 } else { EVENT_IDX | INDIRECT })?;
     let Disk { transport, capacity, features, data, .. } = &disk;
     println!(
