@@ -10,12 +10,22 @@
 //! | use 2 | the element, then the index in the used ring | one chain more in flight than taken: its bit is cleared |
 //! | use 3 | the head's bit is cleared | all is well |
 //!
+//! Several chains are used together by one store of the used ring's index, for all or for none of them:
+//!
+//! | Step | Store | Found at the next start, if it was the last one |
+//! |---|---|---|
+//! | each 1 | the element | nobody sees it |
+//! | each 2 | [`Word::Done`] = head, new used index, how many so far | the used ring is so many behind: as if none was used |
+//! | each 3 | the head's bit is cleared | the same: the bits are set again, for the heads in the elements |
+//! | all | the index in the used ring | all is well |
+//!
 //! So a chain may be carried out twice, which is why a device's requests must not mind, and the driver sees it used once.
-//! Each repair is one store, and so may itself be cut off.
+//! Each repair is one store, or several that may be done again, and so may itself be cut off.
 //!
 //! Program order is enough: whoever reads the record comes after the exception that ended the service's life, and that
 //! is precise. So the stores only have to stay in order for the compiler. The guest cannot reach the record, but it can
-//! write the used ring's index, which decides above: it can so have requests of its own lost or carried out twice.
+//! write the used ring, whose index and elements decide above: it can so have requests of its own lost or carried out
+//! twice, or its queue found unusable.
 
 mod state;
 
@@ -59,7 +69,7 @@ pub enum Word {
     Device,
     /// The available index up to which chains were taken, and the last one's head.
     Taken,
-    /// The used index up to which chains were or are about to be used, and the last one's head.
+    /// The used index up to which chains were or are about to be used, the last one's head, and how many are used together.
     Done,
     /// 64 heads, a bit for each chain that was taken and not used; from 0 to 3.
     Heads(usize),
@@ -134,14 +144,16 @@ pub struct Owner {
 pub(crate) struct Mark {
     pub index: u16,
     pub head: u16,
+    /// How many chains up to this one are used together; 0: it is used alone.
+    pub batch: u16,
 }
 
 impl Mark {
     const fn word(self) -> u64 {
-        (self.index as u64) << 16 | self.head as u64
+        (self.batch as u64) << 32 | (self.index as u64) << 16 | self.head as u64
     }
     const fn of(word: u64) -> Self {
-        Self { index: (word >> 16) as u16, head: word as u16 }
+        Self { index: (word >> 16) as u16, head: word as u16, batch: (word >> 32) as u16 }
     }
 }
 
@@ -199,18 +211,24 @@ pub(crate) fn check(record: &impl Record, rings: &Rings, owner: Owner) -> Result
 /// Take 1 and 2: chain `head` was taken, and the available index is `index` from now on.
 #[inline]
 pub(crate) fn take(record: &impl Record, index: u16, head: u16) {
-    record.store(Word::Taken, Mark { index, head }.word());
+    record.store(Word::Taken, Mark { index, head, batch: 0 }.word());
+    restore(record, head);
+}
+
+/// Take 2, or each 3 undone: chain `head` is in flight.
+#[inline]
+pub(crate) fn restore(record: &impl Record, head: u16) {
     let (word, bit) = place(head);
     record.store(word, record.load(word) | bit);
 }
 
-/// Use 1: chain `head` is about to be used, and the used index will be `index`.
+/// Use 1 or each 2: chain `head` is about to be used, alone or as the last of `batch`, and the used index will be `index`.
 #[inline]
-pub(crate) fn announce(record: &impl Record, index: u16, head: u16) {
-    record.store(Word::Done, Mark { index, head }.word());
+pub(crate) fn announce(record: &impl Record, index: u16, head: u16, batch: u16) {
+    record.store(Word::Done, Mark { index, head, batch }.word());
 }
 
-/// Use 3: the driver can see that chain `head` was used.
+/// Use 3 or each 3: chain `head` is not in flight any more.
 #[inline]
 pub(crate) fn release(record: &impl Record, head: u16) {
     let (word, bit) = place(head);

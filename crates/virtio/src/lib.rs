@@ -19,6 +19,7 @@ pub mod entropy;
 mod head;
 mod inflight;
 mod memory;
+pub mod net;
 mod queue;
 mod rings;
 

@@ -58,6 +58,13 @@ impl<'r, R: Record> Queue<'r, R> {
         rings.check(memory)?;
         inflight::check(record, &rings, owner)?;
         let used = memory.load_u16(rings.used_index())?;
+        for number in 0..State::of(record).unfinished(used).min(rings.size as u16) {
+            let mut element = [0; 4];
+            memory.read(rings.used_element(used.wrapping_add(number)), &mut element)?;
+            let head = u32::from_le_bytes(element);
+            let head = u16::try_from(head).ok().filter(|head| u32::from(*head) < rings.size);
+            inflight::restore(record, head.ok_or(Unusable::Head(u32::from_le_bytes(element) as u16))?);
+        }
         if let Some((word, value)) = State::of(record).repair(rings.size, used)? {
             record.store(word, value);
         }
@@ -103,14 +110,41 @@ impl<'r, R: Record> Queue<'r, R> {
         self.check_in_flight(&head)?;
         let head = head.number();
         let used = self.used.wrapping_add(1);
-        inflight::announce(self.record, used, head);
-        let element = u64::from(head) | u64::from(written) << 32;
-        memory.write(self.rings.used_element(self.used), &element.to_le_bytes())?;
+        inflight::announce(self.record, used, head, 0);
+        self.put_used(memory, self.used, head, written)?;
         memory.store_u16(self.rings.used_index(), used)?;
         inflight::release(self.record, head);
         self.used = used;
         self.unannounced = self.unannounced.saturating_add(1);
         Ok(())
+    }
+
+    /// Gives several chains back, each as in [`Queue::push`]; the driver sees all of them, or none.
+    pub fn push_all(
+        &mut self,
+        memory: &impl GuestMemory,
+        chains: impl IntoIterator<Item = (Head, u32)>,
+    ) -> Result<(), Broken> {
+        let (mut used, mut batch) = (self.used, 0);
+        for (head, written) in chains {
+            self.check_in_flight(&head)?;
+            let head = head.number();
+            self.put_used(memory, used, head, written)?;
+            (used, batch) = (used.wrapping_add(1), batch + 1);
+            inflight::announce(self.record, used, head, batch);
+            inflight::release(self.record, head);
+        }
+        memory.store_u16(self.rings.used_index(), used)?;
+        self.used = used;
+        self.unannounced = self.unannounced.saturating_add(batch.into());
+        Ok(())
+    }
+
+    /// Writes the element that index `used` is for.
+    #[inline]
+    fn put_used(&self, memory: &impl GuestMemory, used: u16, head: u16, written: u32) -> Result<(), Broken> {
+        let element = u64::from(head) | u64::from(written) << 32;
+        Ok(memory.write(self.rings.used_element(used), &element.to_le_bytes())?)
     }
 
     /// How many chains were taken and not given back.

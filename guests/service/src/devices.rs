@@ -4,16 +4,19 @@
 //! asking slows down the others of its disk by its share and no more.
 
 mod link;
+mod nic;
 mod offer;
+mod receiver;
 mod requests;
 
-pub use offer::offer_all;
+pub use offer::{Found, offer_all};
 
 use crate::disk::{Disk, Ticket};
 use crate::entropy::Entropy;
 use crate::hooks;
-use crate::hypercall;
+use crate::hypercall::{self, DeviceState};
 use crate::memory::Ram;
+use crate::network::Network;
 use crate::volumes::Volume;
 use crate::{say, timer};
 use abi::VirtioId;
@@ -23,8 +26,10 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::Ordering;
 use link::Link;
-use virtio::Chain;
+use rate::Bucket;
+use receiver::Receiver;
 use virtio::blk;
+use virtio::{Broken, Chain, Unusable};
 
 /// Requests that one disk may have begun in a turn.
 const CAP: usize = 16;
@@ -51,7 +56,11 @@ enum Backend {
         serial: [u8; abi::plan::SERIAL],
         /// The board's disk has a cache.
         has_flush: bool,
+        /// What limits its requests per second.
+        limit: Option<Bucket>,
     },
+    /// A port of the network.
+    Nic(usize),
 }
 
 /// A virtio device.
@@ -61,7 +70,12 @@ struct Device {
     name: (&'static str, u8),
     ram: Ram,
     backend: Backend,
+    /// The queue by which the guest asks: the only one, or a network device's for sending.
     link: Link,
+    /// A network device's other queue.
+    receiver: Option<Box<Receiver>>,
+    /// No request is taken before this tick: it has used up what it may have per second.
+    resumes_at: Option<u64>,
     /// The state's word when it was last looked at.
     seen: u64,
     /// The state may have changed without its word.
@@ -125,7 +139,7 @@ impl Devices {
     }
 
     /// Takes requests, a few of each device. Whether there were any.
-    pub fn serve(&mut self, disks: &mut [Disk], entropy: &mut Option<Entropy>) -> bool {
+    pub fn serve(&mut self, disks: &mut [Disk], entropy: &mut Option<Entropy>, network: &mut Option<Network>) -> bool {
         let count = self.all.len();
         let first = self.first;
         self.first = if first + 1 < count { first + 1 } else { 0 };
@@ -137,7 +151,11 @@ impl Devices {
         for place in first..first + count {
             let number = if place < count { place } else { place - count };
             let Some(device) = self.all.get_mut(number).filter(|device| device.link.is_running()) else { continue };
-            if !device.link.has_work(&device.ram) {
+            if !device.link.has_work(&device.ram) || device.is_resting() {
+                continue;
+            }
+            if let Backend::Nic(port) = device.backend {
+                has_worked |= network.as_mut().is_some_and(|network| self.send(number, port, network));
                 continue;
             }
             match device.serve(number, disks, entropy, &mut self.chain) {
@@ -151,10 +169,12 @@ impl Devices {
     /// Interrupts the guests that want to hear of what was given back. `is_last`: no turn follows for some time.
     pub fn interrupt(&mut self, is_last: bool) {
         for device in self.all.iter_mut().filter(|device| device.link.is_running()) {
-            if !device.link.is_worth_an_interrupt(is_last) {
+            let has_received = device.receiver.as_mut().is_some_and(|other| other.link.is_worth_an_interrupt(is_last));
+            let has_done = device.link.is_worth_an_interrupt(is_last);
+            if !has_received && !has_done {
                 continue;
             }
-            match device.link.wants_interrupt(&device.ram) {
+            match device.wants_interrupt() {
                 // Stale: a reset came first, and the state's word says so.
                 Ok(true) => drop(hypercall::device_raise(device.id, device.link.epoch)),
                 Ok(false) => {}
@@ -167,16 +187,67 @@ impl Devices {
     pub fn request_kicks(&mut self) -> bool {
         let mut has_work = false;
         for device in &mut self.all {
+            // A receiver's empty buffers are found when there is something for them.
             match device.link.request_kicks(&device.ram) {
-                Ok(is_there) => has_work |= is_there,
+                Ok(is_there) => has_work |= is_there && !device.is_resting(),
                 Err(broken) => device.break_down(&broken),
             }
         }
         has_work
     }
+
+    /// When a device that rests may go on.
+    pub fn deadline(&self) -> Option<u64> {
+        self.all.iter().filter_map(|device| device.resumes_at).min()
+    }
 }
 
 impl Device {
+    /// Whether it has used up what it may have per second.
+    #[inline]
+    fn is_resting(&mut self) -> bool {
+        let Some(resumes_at) = self.resumes_at else { return false };
+        let rests = timer::now() < resumes_at;
+        if !rests {
+            self.resumes_at = None;
+        }
+        rests
+    }
+
+    /// Whether the driver wants to hear of what was given back.
+    fn wants_interrupt(&mut self) -> Result<bool, Broken> {
+        let for_received = match &mut self.receiver {
+            Some(receiver) => receiver.link.wants_interrupt(&self.ram)?,
+            None => false,
+        };
+        Ok(self.link.wants_interrupt(&self.ram)? || for_received)
+    }
+
+    /// Begins to serve a driver. False: it has reset the device meanwhile.
+    fn start(&mut self, state: &DeviceState) -> Result<bool, Unusable> {
+        let is_current = match &mut self.receiver {
+            Some(receiver) => receiver.link.start(self.id, state, &self.ram)?,
+            None => true,
+        };
+        Ok(is_current && self.link.start(self.id, state, &self.ram)?)
+    }
+
+    fn set_broken(&mut self, epoch: u64) {
+        self.link.set_broken(epoch);
+        if let Some(receiver) = &mut self.receiver {
+            receiver.link.set_broken(epoch);
+            receiver.forget();
+        }
+    }
+
+    fn stop(&mut self, epoch: u64) {
+        self.link.stop(epoch);
+        if let Some(receiver) = &mut self.receiver {
+            receiver.link.stop(epoch);
+            receiver.forget();
+        }
+    }
+
     /// Reads the device's state and follows it.
     #[cold]
     fn refresh(&mut self) {
@@ -188,28 +259,32 @@ impl Device {
                 }
                 if state.status & NEEDS_RESET != 0 {
                     // A life before this one has said so already.
-                    self.link.set_broken(state.epoch);
+                    self.set_broken(state.epoch);
                     return;
                 }
                 if matches!(self.backend, Backend::Lost) {
-                    self.link.set_broken(state.epoch);
+                    self.set_broken(state.epoch);
                     // Stale: it has been reset already, and the state's word says so.
                     let _ = hypercall::device_break(self.id, state.epoch);
                     return;
                 }
-                match self.link.start(self.id, &state, &self.ram) {
+                match self.start(&state) {
                     Ok(is_current) => self.is_unsure = !is_current,
                     Err(why) => self.break_down(&why),
                 }
             }
             Phase::Active | Phase::Idle => {}
-            Phase::Quieting => self.link.stop(state.epoch),
+            Phase::Quieting => self.stop(state.epoch),
         }
     }
 
     /// Answers a reset once nothing of the device is outstanding.
     fn quiet(&mut self) {
         if let Some(epoch) = self.link.has_become_quiet() {
+            if let Some(receiver) = &mut self.receiver {
+                // Nothing is ever outstanding there.
+                let _ = receiver.link.has_become_quiet();
+            }
             // Refused: something happened meanwhile, look again.
             self.is_unsure = hypercall::device_quiet(self.id, epoch).is_err();
         }
@@ -219,7 +294,7 @@ impl Device {
     #[cold]
     fn break_down(&mut self, why: &dyn fmt::Display) {
         let epoch = self.link.epoch;
-        self.link.set_broken(epoch);
+        self.set_broken(epoch);
         // Stale: it has been reset already, and the state's word says so.
         let _ = hypercall::device_break(self.id, epoch);
         let now = timer::now();

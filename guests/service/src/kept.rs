@@ -5,16 +5,23 @@
 
 use crate::hooks::Survivor;
 use abi::VirtioId;
-use abi::service::MAX_DEVICES;
+use abi::service::{MAX_DEVICES, MAX_QUEUES};
 use addr::{Address, PAGE_SIZE, Pa, Region};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Magic of the first page, the layout's version in its last byte.
-const MAGIC: u64 = u64::from_le_bytes(*b"BHKEPT\x00\x02");
-/// Survivor pages: one for the service as a whole, one for each device.
-const SURVIVORS: u64 = 1 + MAX_DEVICES as u64;
+const MAGIC: u64 = u64::from_le_bytes(*b"BHKEPT\x00\x03");
+/// Pages for what the network keeps: 2048 of [`Slot`].
+const NETWORK: u64 = 16;
+/// Survivor pages: one for the service as a whole, one for each device, then the network's.
+const SURVIVORS: u64 = 1 + MAX_DEVICES as u64 + NETWORK;
+/// Bytes of a device's page for each of its queues.
+const QUEUE: u64 = PAGE_SIZE / MAX_QUEUES as u64;
 
-const _: () = assert!(size_of::<Survivor>() as u64 <= PAGE_SIZE && size_of::<Common>() as u64 <= PAGE_SIZE);
+const _: () = assert!(size_of::<Survivor>() as u64 <= QUEUE && size_of::<Common>() as u64 <= PAGE_SIZE);
+
+/// What the network keeps of one thing; the gateway knows what that is.
+pub type Slot = [AtomicU64; 4];
 
 /// The first page: what belongs to no device.
 #[repr(C)]
@@ -52,15 +59,23 @@ impl Kept {
         Some(Self { start, arena })
     }
 
-    /// The survivor record of a virtio device.
-    pub fn record(&self, device: VirtioId) -> Option<&'static Survivor> {
-        if device.index() >= MAX_DEVICES {
+    /// The survivor record of a virtio device's queue.
+    pub fn record(&self, device: VirtioId, queue: u16) -> Option<&'static Survivor> {
+        if device.index() >= MAX_DEVICES || usize::from(queue) >= MAX_QUEUES {
             return None;
         }
-        let at = self.start + (1 + device.index() as u64) * PAGE_SIZE;
-        // SAFETY: a page of the survivor pages, mapped by the contract of `open`; a record is atomics only, any content is
-        // a valid value.
+        let at = self.start + (1 + device.index() as u64) * PAGE_SIZE + u64::from(queue) * QUEUE;
+        // SAFETY: in a page of the survivor pages, mapped by the contract of `open`; a record is atomics only, any content
+        // is a valid value.
         Some(unsafe { &*(at as *const Survivor) })
+    }
+
+    /// What the network keeps.
+    pub fn slots(&self) -> &'static [Slot] {
+        let at = self.start + (1 + MAX_DEVICES as u64) * PAGE_SIZE;
+        let count = (NETWORK * PAGE_SIZE) as usize / size_of::<Slot>();
+        // SAFETY: the last of the survivor pages, mapped by the contract of `open`; atomics only.
+        unsafe { core::slice::from_raw_parts(at as *const Slot, count) }
     }
 
     /// Memory for DMA.

@@ -24,12 +24,14 @@ mod hypercall;
 mod kept;
 mod map;
 mod memory;
+mod network;
 mod plan;
 mod say;
 mod service;
 mod timer;
 mod transports;
 mod uart;
+mod uplink;
 mod volumes;
 mod watchdog;
 

@@ -1,11 +1,12 @@
 //! A partition's RAM as the service sees it: identity-mapped at its physical address, written by the guest at any time.
 //!
-//! Every access goes through atomics, so that what a guest changes meanwhile is another value and nothing worse.
+//! Every access goes through atomics or assembly, so that what a guest changes meanwhile is another value and nothing
+//! worse.
 
 use crate::arch::insn;
 use abi::plan::Served;
 use addr::Ipa;
-use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU16, Ordering};
 use virtio::{Banks, GuestMemory, Outside};
 
 /// The RAM of one partition.
@@ -28,6 +29,17 @@ impl Ram {
         &self.banks
     }
 
+    /// Copies from one partition's RAM to another's.
+    #[inline]
+    pub fn copy(&self, from: Ipa, target: &Self, to: Ipa, bytes: u32) -> Result<(), Outside> {
+        let source = self.banks.locate(from, bytes.into())?.as_u64();
+        let place = target.banks.locate(to, bytes.into())?.as_u64();
+        // SAFETY: `locate` found both ranges in RAM that is mapped by the contract of `new`, where no Rust object is. Two
+        // partitions share none; where one sends to itself the ranges may overlap, and what arrives is its own affair.
+        unsafe { insn::copy(source, place, bytes.into()) };
+        Ok(())
+    }
+
     /// The word at `at`, which must be a multiple of two.
     fn word(&self, at: Ipa) -> Result<&AtomicU16, Outside> {
         let address = self.banks.locate(at, 2)?.as_u64();
@@ -42,35 +54,19 @@ impl Ram {
 impl GuestMemory for Ram {
     #[inline]
     fn read(&self, at: Ipa, into: &mut [u8]) -> Result<(), Outside> {
-        let from = self.banks.locate(at, into.len() as u64)?.as_u64();
-        let words = if from.is_multiple_of(8) { into.len() / 8 } else { 0 };
-        let (whole, rest) = into.split_at_mut(words * 8);
-        for (place, word) in (from..).step_by(8).zip(whole.chunks_exact_mut(8)) {
-            // SAFETY: inside the range that `locate` found in mapped RAM; aligned.
-            let value = unsafe { AtomicU64::from_ptr(place as *mut u64) }.load(Ordering::Relaxed);
-            word.copy_from_slice(&value.to_le_bytes());
-        }
-        for (place, byte) in (from + words as u64 * 8..).zip(rest) {
-            // SAFETY: as above.
-            *byte = unsafe { AtomicU8::from_ptr(place as *mut u8) }.load(Ordering::Relaxed);
-        }
+        let bytes = into.len() as u64;
+        let from = self.banks.locate(at, bytes)?.as_u64();
+        // SAFETY: `locate` found the range in RAM that is mapped by the contract of `new`, where no Rust object is; the
+        // other one is the slice.
+        unsafe { insn::copy(from, into.as_mut_ptr() as u64, bytes) };
         Ok(())
     }
 
     #[inline]
     fn write(&self, at: Ipa, bytes: &[u8]) -> Result<(), Outside> {
         let to = self.banks.locate(at, bytes.len() as u64)?.as_u64();
-        let words = if to.is_multiple_of(8) { bytes.len() / 8 } else { 0 };
-        let (whole, rest) = bytes.split_at(words * 8);
-        let (whole, _) = whole.as_chunks::<8>();
-        for (place, word) in (to..).step_by(8).zip(whole) {
-            // SAFETY: inside the range that `locate` found in mapped RAM; aligned.
-            unsafe { AtomicU64::from_ptr(place as *mut u64) }.store(u64::from_le_bytes(*word), Ordering::Relaxed);
-        }
-        for (place, byte) in (to + words as u64 * 8..).zip(rest) {
-            // SAFETY: as above.
-            unsafe { AtomicU8::from_ptr(place as *mut u8) }.store(*byte, Ordering::Relaxed);
-        }
+        // SAFETY: as in `read`, the other way round.
+        unsafe { insn::copy(bytes.as_ptr() as u64, to, bytes.len() as u64) };
         Ok(())
     }
 

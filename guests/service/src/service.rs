@@ -2,13 +2,15 @@
 
 use crate::arch::insn;
 use crate::console::Console;
-use crate::devices::{self, Devices};
+use crate::devices::{self, Devices, Found};
 use crate::disk::{self, Disk};
 use crate::entropy::Entropy;
 use crate::events::Events;
 use crate::gic::Gic;
 use crate::hypercall::Hello;
 use crate::kept::Kept;
+use crate::network::Network;
+use crate::uplink::Uplink;
 use crate::watchdog::Watchdog;
 use crate::{clock, dma, heap, hooks, say, timer, transports};
 use abi::plan::{DOORBELL_INTID, Kind, Plan};
@@ -29,6 +31,7 @@ struct Service {
     watchdog: Watchdog,
     disks: Vec<Disk>,
     entropy: Option<Entropy>,
+    network: Option<Network>,
     devices: Devices,
     /// Turns since there was work for a disk or a guest.
     idle_turns: u32,
@@ -57,18 +60,24 @@ pub fn run(plan: &'static Plan, hello: &Hello) -> ! {
     let console = Console::take(plan);
     gic.enable(console.uart().intid());
 
-    let wants_entropy = plan.devices.iter().any(|device| device.kind == Kind::Entropy);
+    // The gateway wants numbers that nobody can guess.
+    let wants_entropy = plan.network.is_some() || plan.devices.iter().any(|device| device.kind == Kind::Entropy);
     watchdog.feed(timer::now());
-    let entropy = if wants_entropy { Entropy::start(plan.transports) } else { None };
+    let mut entropy = if wants_entropy { Entropy::start(plan.transports) } else { None };
     let mut disks = disk::open_all(plan.transports, &mut watchdog);
+    let mut network = Network::start(plan, &kept, &mut entropy);
+    let found = Found { disks: &mut disks, has_entropy: entropy.is_some(), network: &mut network };
     // SAFETY: map.rs maps the page, and the RAM of the plan's partitions.
-    let devices = unsafe { devices::offer_all(plan, page, &kept, &mut disks, entropy.is_some(), &mut watchdog) };
+    let devices = unsafe { devices::offer_all(plan, page, &kept, found, &mut watchdog) };
     for disk in &disks {
         gic.enable(disk.place().intid);
     }
+    if let Some(uplink) = network.as_ref().and_then(|network| network.uplink.as_ref()) {
+        gic.enable(uplink.place().intid);
+    }
     let (used, total) = heap::usage();
     say!("life {}: {}K of {}K in use", hello.restarts + 1, used >> 10, total >> 10);
-    Service { gic, events, console, watchdog, disks, entropy, devices, idle_turns: 0, patience: 0 }.serve()
+    Service { gic, events, console, watchdog, disks, entropy, network, devices, idle_turns: 0, patience: 0 }.serve()
 }
 
 impl Service {
@@ -110,16 +119,22 @@ impl Service {
     fn work(&mut self) -> bool {
         self.devices.look();
         let has_completed = self.devices.complete(&mut self.disks);
-        let has_begun = self.devices.serve(&mut self.disks, &mut self.entropy);
+        let has_begun = self.devices.serve(&mut self.disks, &mut self.entropy, &mut self.network);
         self.disks.iter_mut().for_each(Disk::notify);
+        let has_received = self.network.as_mut().is_some_and(|network| {
+            let has_received = self.devices.receive(network);
+            network.turn();
+            has_received
+        });
         self.devices.interrupt(false);
         if let Some(entropy) = &mut self.entropy {
             entropy.turn();
         }
-        if has_completed || has_begun {
+        let has_worked = has_completed || has_begun || has_received;
+        if has_worked {
             self.patience = PATIENCE;
         }
-        has_completed || has_begun
+        has_worked
     }
 
     /// Waits for an interrupt, unless something happened meanwhile.
@@ -129,10 +144,17 @@ impl Service {
         let has_work = self.devices.request_kicks();
         let busy = |disk: &&mut Disk| disk.outstanding() > 0;
         self.disks.iter_mut().filter(busy).for_each(|disk| disk.enable_interrupt(true));
+        let mut uplink = self.network.as_mut().and_then(|network| network.uplink.as_mut());
+        if let Some(uplink) = &mut uplink {
+            uplink.enable_interrupt(true);
+        }
         self.events.announce_sleep();
-        let has_completed = self.disks.iter().any(Disk::has_completed);
+        let has_received = uplink.is_some_and(|uplink| uplink.has_received());
+        let has_completed = has_received || self.disks.iter().any(Disk::has_completed);
         if !has_work && !has_completed && !self.events.has_news() && !self.devices.has_news() {
-            timer::wake_at(earliest(self.watchdog.deadline(), self.console.deadline()));
+            let network = self.network.as_ref().and_then(Network::deadline);
+            let deadlines = [self.watchdog.deadline(), self.console.deadline(), self.devices.deadline(), network];
+            timer::wake_at(deadlines.into_iter().flatten().min());
             insn::wfi();
             // Without I/O it sleeps again at once.
             self.patience = 0;
@@ -140,17 +162,22 @@ impl Service {
         self.events.announce_awake();
         while self.take_interrupt() {}
         self.disks.iter_mut().for_each(|disk| disk.enable_interrupt(false));
+        if let Some(network) = &mut self.network {
+            network.uplink.iter_mut().for_each(|uplink| uplink.enable_interrupt(false));
+            network.report();
+        }
         self.idle_turns = 0;
     }
 
     fn take_interrupt(&mut self) -> bool {
-        let Self { gic, console, disks, .. } = self;
-        gic.take(|intid| quiet(intid, console, disks))
+        let Self { gic, console, disks, network, .. } = self;
+        let uplink = network.as_mut().and_then(|network| network.uplink.as_mut());
+        gic.take(|intid| quiet(intid, console, disks, uplink))
     }
 }
 
 /// Takes away what asserts an interrupt. What it stands for is found by the next turn.
-fn quiet(intid: IntId, console: &mut Console, disks: &mut [Disk]) {
+fn quiet(intid: IntId, console: &mut Console, disks: &mut [Disk], uplink: Option<&mut Uplink>) {
     if intid == machine::VIRTUAL_TIMER {
         timer::wake_at(None);
     } else if intid == console.uart().intid() {
@@ -158,12 +185,7 @@ fn quiet(intid: IntId, console: &mut Console, disks: &mut [Disk]) {
         console.notice();
     } else if let Some(disk) = disks.iter_mut().find(|disk| disk.place().intid == intid) {
         disk.acknowledge();
-    }
-}
-
-fn earliest(one: Option<u64>, other: Option<u64>) -> Option<u64> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
+    } else if let Some(uplink) = uplink.filter(|uplink| uplink.place().intid == intid) {
+        uplink.acknowledge();
     }
 }

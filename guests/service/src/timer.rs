@@ -1,7 +1,9 @@
 //! Time: the virtual counter, and one deadline by the virtual timer, which wakes the service from WFI.
 
 use crate::arch::insn::isb;
-use aarch64_cpu::registers::{CNTFRQ_EL0, CNTV_CTL_EL0, CNTV_CVAL_EL0, CNTVCT_EL0, Readable as _, Writeable as _};
+use aarch64_cpu::registers::{
+    CNTFRQ_EL0, CNTPCT_EL0, CNTV_CTL_EL0, CNTV_CVAL_EL0, CNTVCT_EL0, Readable as _, Writeable as _,
+};
 
 /// CNTV_CTL: ENABLE and not IMASK.
 const ENABLE: u64 = 1;
@@ -21,6 +23,12 @@ pub fn ticks(milliseconds: u64) -> u64 {
 /// Milliseconds since the counter was 0.
 pub fn now_ms() -> u64 {
     now() / (CNTFRQ_EL0.get() / 1000).max(1)
+}
+
+/// Milliseconds since the board started, which no restart of the service resets: the physical counter.
+pub fn board_ms() -> u64 {
+    isb();
+    CNTPCT_EL0.get() / (CNTFRQ_EL0.get() / 1000).max(1)
 }
 
 /// The timer's interrupt comes at this tick, at once if it has passed; `None`: never.

@@ -7,16 +7,28 @@ use crate::metadata::{Dependency, Package};
 /// Who (a folder or a prefix that ends in '/') may use whom. The first row that fits decides.
 const RULES: &[(&str, &[&str])] = &[
     ("crates/addr", &[]),
+    ("crates/switch", &["crates/rate", "crates/addr", "crates/abi"]),
     ("crates/", &["crates/addr", "crates/abi"]),
     ("hypervisor", &["crates/"]),
     ("platform/", &["hypervisor", "crates/manifest", "crates/addr", "crates/abi"]),
     ("guests/rt", &["crates/addr", "crates/abi"]),
-    ("guests/service", &["crates/virtio", "crates/gpt", "crates/console", "crates/addr", "crates/abi"]),
-    ("guests/service-hooks", &["crates/virtio", "crates/gpt", "crates/console", "crates/addr", "crates/abi"]),
+    ("guests/service", SERVICE),
+    ("guests/service-hooks", SERVICE),
     ("guests/", &["guests/rt", "crates/addr", "crates/abi", "crates/blocks"]),
     ("tools/house", &[]),
     ("tools/", &["crates/", "platform/"]),
     ("tests", &["crates/", "platform/", "tools/"]),
+];
+/// What the service partition is made of.
+const SERVICE: &[&str] = &[
+    "crates/virtio",
+    "crates/gateway",
+    "crates/switch",
+    "crates/rate",
+    "crates/gpt",
+    "crates/console",
+    "crates/addr",
+    "crates/abi",
 ];
 
 /// All dependencies that point the wrong way, and all folders that no rule knows.

@@ -21,6 +21,12 @@ impl State {
         }
     }
 
+    /// How many chains from used index `used` on were about to be used together, and are not. Their elements are written.
+    pub(crate) fn unfinished(&self, used: u16) -> u16 {
+        let batch = self.done.batch;
+        if self.done.index.wrapping_sub(batch) == used { batch } else { 0 }
+    }
+
     /// The one store that makes the record agree with the used ring's index, if it takes one.
     pub(crate) fn repair(&self, size: u32, used: u16) -> Result<Option<(Word, u64)>, Unusable> {
         self.check_heads(size)?;
@@ -31,8 +37,9 @@ impl State {
             return wrong;
         }
         // Stopped before the used ring's index: the chain counts as not used.
-        if used == self.done.index.wrapping_sub(1) {
-            let back = Mark { index: used, head: self.done.head };
+        let step = self.done.batch.max(1);
+        if used == self.done.index.wrapping_sub(step) {
+            let back = Mark { index: used, head: self.done.head, batch: 0 };
             return if found == u32::from(expected) { Ok(Some((Word::Done, back.word()))) } else { wrong };
         }
         if used != self.done.index {

@@ -169,3 +169,26 @@ fn errors_name_the_thing_and_its_value() {
     let broken = Broken::RingOutside { ring: Ring::Used, at: addr::Ipa::new(0x4000_0000) };
     assert_eq!(broken.to_string(), "used ring at 0x4000_0000 is not in the partition's RAM");
 }
+
+#[test]
+fn chains_that_are_given_back_together_are_all_used() {
+    let (mut driver, record, mut chain) = (Driver::new(4), Inflight::new(), Chain::new());
+    let mut queue = driver.queue(BOTH, &record);
+    for turn in 0..3u16 {
+        [2, 0, 1].into_iter().for_each(|head| driver.offer_one(head));
+        let heads: Vec<_> = (0..3).map(|_| driver.take(&mut queue, &mut chain)).collect();
+        driver.set_used_event(3 * turn + 1);
+        queue.push_all(&driver.ram, heads.into_iter().zip([7, 8, 9])).expect("they are in flight");
+        assert_eq!([0, 1, 2].map(|index| driver.used(3 * turn + index)), [(2, 7), (0, 8), (1, 9)]);
+        assert_eq!((driver.used_index(), queue.in_flight()), (3 * turn + 3, 0));
+        assert_eq!(queue.wants_interrupt(&driver.ram), Ok(true), "the second of them was waited for");
+    }
+}
+
+#[test]
+fn no_chains_given_back_are_none_used() {
+    let (driver, record) = (Driver::new(4), Inflight::new());
+    let mut queue = driver.queue(BOTH, &record);
+    queue.push_all(&driver.ram, []).expect("nothing is wrong");
+    assert_eq!((driver.used_index(), queue.wants_interrupt(&driver.ram)), (0, Ok(false)));
+}

@@ -112,3 +112,30 @@ fn a_lost_chain_is_found() {
     record.store(Word::Heads(0), 0);
     assert_eq!(resume(&driver, &record).unwrap_err(), Unusable::Count { expected: 2, found: 0 });
 }
+
+/// A service that died before the used index of two chains that were to be used together.
+fn died_within_a_batch() -> (Driver, Inflight) {
+    let (mut driver, record, mut chain) = (Driver::new(4), Inflight::new(), Chain::new());
+    let mut queue = driver.queue(BOTH, &record);
+    [3, 1].into_iter().for_each(|head| driver.offer_one(head));
+    let heads: Vec<Head> = (0..2).map(|_| driver.take(&mut queue, &mut chain)).collect();
+    queue.push_all(&driver.ram, heads.into_iter().zip([1, 1])).expect("they are in flight");
+    driver.ram.put_u16(USED + 2, 0);
+    (driver, record)
+}
+
+#[test]
+fn chains_that_were_about_to_be_used_together_are_issued_again() {
+    let (driver, record) = died_within_a_batch();
+    let (_, heads) = resume(&driver, &record).unwrap();
+    assert_eq!(heads.iter().map(Head::number).collect::<Vec<_>>(), [1, 3]);
+}
+
+#[test]
+fn elements_that_the_driver_changed_are_found() {
+    for (head, refusal) in [(3, Unusable::Count { expected: 2, found: 1 }), (4, Unusable::Head(4))] {
+        let (driver, record) = died_within_a_batch();
+        driver.ram.put_u16(USED + 4 + 8, head);
+        assert_eq!(resume(&driver, &record).unwrap_err(), refusal);
+    }
+}

@@ -49,6 +49,54 @@ pub fn dsb() {
     unsafe { asm!("dsb sy", options(nostack, preserves_flags)) }
 }
 
+/// Copies bytes that others may change meanwhile, 32 in a turn: what was changed is another value and nothing worse.
+///
+/// # Safety
+/// Both ranges are mapped as Normal memory, the first one can be read and the second one written, they do not overlap,
+/// and Rust believes in neither while this runs: no reference to them is used.
+#[inline(always)]
+pub unsafe fn copy(from: u64, to: u64, bytes: u64) {
+    // SAFETY: the caller's promise. Unaligned accesses are allowed (SCTLR_EL1.A is 0).
+    unsafe {
+        asm!(
+            "subs {bytes}, {bytes}, #32",
+            "b.lo 3f",
+            "2:",
+            "ldp {a}, {b}, [{from}], #16",
+            "ldp {c}, {d}, [{from}], #16",
+            "subs {bytes}, {bytes}, #32",
+            "stp {a}, {b}, [{to}], #16",
+            "stp {c}, {d}, [{to}], #16",
+            "b.hs 2b",
+            // Behind the last 32 the low bits of what is below zero are those of the rest.
+            "3:",
+            "tbz {bytes}, #4, 4f",
+            "ldp {a}, {b}, [{from}], #16",
+            "stp {a}, {b}, [{to}], #16",
+            "4:",
+            "tbz {bytes}, #3, 5f",
+            "ldr {a}, [{from}], #8",
+            "str {a}, [{to}], #8",
+            "5:",
+            "tbz {bytes}, #2, 6f",
+            "ldr {a:w}, [{from}], #4",
+            "str {a:w}, [{to}], #4",
+            "6:",
+            "tbz {bytes}, #1, 7f",
+            "ldrh {a:w}, [{from}], #2",
+            "strh {a:w}, [{to}], #2",
+            "7:",
+            "tbz {bytes}, #0, 8f",
+            "ldrb {a:w}, [{from}]",
+            "strb {a:w}, [{to}]",
+            "8:",
+            bytes = inout(reg) bytes => _, from = inout(reg) from => _, to = inout(reg) to => _,
+            a = out(reg) _, b = out(reg) _, c = out(reg) _, d = out(reg) _,
+            options(nostack),
+        );
+    }
+}
+
 /// Later instructions see earlier changes of system registers (ISB).
 #[inline(always)]
 pub fn isb() {

@@ -6,9 +6,6 @@ use crate::memory::Ram;
 use abi::VirtioId;
 use virtio::{Broken, Chain, Features, Head, Heads, Owner, Queue, Rings, Unusable};
 
-/// The only queue of the devices here.
-const QUEUE: u16 = 0;
-
 /// Where a device is.
 enum Phase {
     /// No driver uses it.
@@ -21,8 +18,10 @@ enum Phase {
     Quieting,
 }
 
-/// A device's tie to its driver.
+/// One queue's tie to its driver.
 pub(super) struct Link {
+    /// Its number in the device.
+    number: u16,
     phase: Phase,
     /// The epoch of what is above.
     pub(super) epoch: u64,
@@ -47,8 +46,9 @@ pub(super) struct Link {
 const COMPANY: u32 = 32;
 
 impl Link {
-    pub(super) fn new(record: &'static Survivor) -> Self {
+    pub(super) fn new(number: u16, record: &'static Survivor) -> Self {
         Self {
+            number,
             phase: Phase::Off,
             epoch: 0,
             accepted: 0,
@@ -85,7 +85,7 @@ impl Link {
     pub(super) fn start(&mut self, id: VirtioId, state: &DeviceState, ram: &Ram) -> Result<bool, Unusable> {
         self.epoch = state.epoch;
         self.accepted = state.features;
-        let Ok(queue) = hypercall::device_queue(id, state.epoch, QUEUE.into()) else { return Ok(false) };
+        let Ok(queue) = hypercall::device_queue(id, state.epoch, self.number.into()) else { return Ok(false) };
         if queue.size == 0 {
             // A driver that set up no queue has nothing to be served with.
             return Ok(true);
@@ -97,7 +97,7 @@ impl Link {
             device: queue.device,
         };
         let features = Features::accepted(state.features);
-        let owner = Owner { device: id.number().into(), queue: QUEUE, epoch: state.epoch };
+        let owner = Owner { device: id.number().into(), queue: self.number, epoch: state.epoch };
         let (queue, again) = match Queue::resume(rings, features, ram, self.record, owner) {
             Ok((queue, heads)) => (queue, Some(heads)),
             Err(Unusable::Blank | Unusable::Epoch { .. }) => {
@@ -162,6 +162,22 @@ impl Link {
             queue.suppress_kicks(ram)?;
         }
         Ok(head)
+    }
+
+    /// The chains that the life before had taken, for who takes care of them himself.
+    pub(super) fn take_again(&mut self) -> Option<Heads> {
+        self.again.take()
+    }
+
+    /// The driver need not kick from now on.
+    pub(super) fn suppress_kicks(&mut self, ram: &Ram) -> Result<(), Broken> {
+        let Phase::Running(queue) = &mut self.phase else { return Ok(()) };
+        if core::mem::take(&mut self.is_kicked) { queue.suppress_kicks(ram) } else { Ok(()) }
+    }
+
+    /// A chain was given back to the queue itself.
+    pub(super) fn note_given_back(&mut self) {
+        self.untold = self.untold.saturating_add(1);
     }
 
     /// Keeps a chain for later.

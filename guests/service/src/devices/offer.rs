@@ -1,10 +1,11 @@
 //! Which of the plan's devices there are: each is offered to its guest, or named as missing (S04).
 
-use super::{Backend, Device, Devices, Link};
+use super::{Backend, Device, Devices, Link, Receiver};
 use crate::disk::Disk;
 use crate::hypercall;
 use crate::kept::Kept;
 use crate::memory::Ram;
+use crate::network::{MTU, Network};
 use crate::say;
 use crate::timer;
 use crate::volumes::{Explained, Finder, Missing, Volume};
@@ -15,7 +16,23 @@ use abi::service::DevicePage;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
-use virtio::{Chain, blk, entropy};
+use core::num::NonZeroU64;
+use rate::Bucket;
+use virtio::{Chain, blk, entropy, net};
+
+/// A disk with a limit may have the requests of this part of a second at once, but no fewer than these.
+const BURSTS_PER_SECOND: u64 = 50;
+const LEAST_BURST: u64 = 4;
+
+/// What there is to serve from.
+pub struct Found<'f> {
+    /// The board's disks.
+    pub disks: &'f mut [Disk],
+    /// Whether there is a generator.
+    pub has_entropy: bool,
+    /// The plan's network.
+    pub network: &'f mut Option<Network>,
+}
 
 /// A device's origin, as the system file writes it.
 struct Named<'n>(&'n Kind);
@@ -41,22 +58,28 @@ pub unsafe fn offer_all(
     plan: &'static Plan,
     page: &'static DevicePage,
     kept: &Kept,
-    disks: &mut [Disk],
-    has_entropy: bool,
+    found: Found<'_>,
     watchdog: &mut Watchdog,
 ) -> Devices {
+    let Found { disks, has_entropy, network } = found;
     let mut finder = Finder::new(plan);
     let mut devices = Devices { page, all: Vec::new(), chain: Box::new(Chain::new()), first: 0 };
     for (number, planned) in (0..).zip(&plan.devices) {
         watchdog.feed(timer::now());
         let id = VirtioId::new(number);
-        let (Some(partition), Some(record)) = (plan.partitions.get(planned.partition.index()), kept.record(id)) else {
-            continue;
+        let (number, receiver) = match planned.kind {
+            Kind::Nic(_) => (net::TX, kept.record(id, net::RX)),
+            Kind::Disk(_) | Kind::Entropy => (0, None),
         };
+        let partition = plan.partitions.get(planned.partition.index());
+        let (Some(partition), Some(record)) = (partition, kept.record(id, number)) else { continue };
         let backend = match &planned.kind {
             Kind::Entropy if has_entropy => Ok(Backend::Entropy),
             Kind::Entropy => Err(Missing::NoEntropy),
-            Kind::Nic(_) => Err(Missing::NoNetwork),
+            Kind::Nic(nic) => match network.as_mut() {
+                Some(network) => Ok(Backend::Nic(network.connect(devices.all.len(), &partition.name, nic))),
+                None => Err(Missing::NoNetwork),
+            },
             Kind::Disk(wanted) => disk_backend(&mut finder, disks, wanted, &devices),
         };
         let backend = match backend {
@@ -83,12 +106,14 @@ pub unsafe fn offer_all(
             name: (&partition.name, planned.slot),
             ram,
             backend,
-            link: Link::new(record),
+            link: Link::new(number, record),
+            receiver: receiver.map(|record| Box::new(Receiver::new(record))),
+            resumes_at: None,
             seen: 0,
             is_unsure: true,
             said_at: None,
         };
-        let backend = match device.offer() {
+        let backend = match device.offer(&planned.kind) {
             Ok(()) => device.backend,
             Err(status) => {
                 // It has other features than in an earlier life, which its driver may have accepted.
@@ -102,10 +127,16 @@ pub unsafe fn offer_all(
 }
 
 impl Device {
-    fn offer(&self) -> Result<(), abi::service::Status> {
+    fn offer(&self, kind: &Kind) -> Result<(), abi::service::Status> {
         match &self.backend {
             Backend::Lost => Ok(()),
             Backend::Entropy => hypercall::device_offer(self.id, entropy::FEATURES),
+            Backend::Nic(_) => {
+                let Kind::Nic(nic) = kind else { return Ok(()) };
+                let shown = net::Config { mac: nic.mac, is_up: true, mtu: MTU };
+                hypercall::device_config(self.id, &shown.bytes())?;
+                hypercall::device_offer(self.id, net::FEATURES)
+            }
             Backend::Disk { shown, .. } => {
                 hypercall::device_config(self.id, &shown.config())?;
                 hypercall::device_offer(self.id, shown.features())
@@ -133,7 +164,9 @@ fn disk_backend(
     };
     let mut serial = [0; SERIAL];
     serial.iter_mut().zip(wanted.serial.bytes()).for_each(|(place, byte)| *place = byte);
-    Ok(Backend::Disk { volume, shown, serial, has_flush: facts.has_flush })
+    let limit = NonZeroU64::new(wanted.iops.into())
+        .map(|rate| Bucket::new(rate, (rate.get() / BURSTS_PER_SECOND).max(LEAST_BURST), timer::ticks(1000)));
+    Ok(Backend::Disk { volume, shown, serial, has_flush: facts.has_flush, limit })
 }
 
 impl Devices {

@@ -3,7 +3,7 @@
 use super::{Backend, CAP, Device, ENTROPY_CAP};
 use crate::disk::{Disk, Full, Guest, Ticket, Work};
 use crate::entropy::Entropy;
-use crate::hooks;
+use crate::{hooks, timer};
 use virtio::blk::{Kind, MAX_RANGES, Range, Ranges, Request, Status};
 use virtio::{Broken, Chain, Data, Head, entropy};
 
@@ -31,6 +31,9 @@ impl Device {
         let mut has_worked = false;
         let cap = if matches!(self.backend, Backend::Entropy) { ENTROPY_CAP } else { CAP };
         for _ in 0..cap {
+            if self.has_used_up() {
+                break;
+            }
             let Some(head) = self.link.next(&self.ram, chain)? else { break };
             match (&self.backend, generator.as_mut()) {
                 (Backend::Entropy, Some(generator)) => {
@@ -39,8 +42,8 @@ impl Device {
                 }
                 // It is offered only where there is a generator, which stays.
                 (Backend::Entropy, None) => self.link.park(head),
-                // Its queue is not looked at.
-                (Backend::Lost, _) => self.link.park(head),
+                // Their queues are not looked at here.
+                (Backend::Lost | Backend::Nic(_), _) => self.link.park(head),
                 (Backend::Disk { .. }, _) => {
                     let others_wait = self.begin(number, disks, chain, head)?;
                     if others_wait && !self.link.is_parked() {
@@ -56,6 +59,17 @@ impl Device {
         Ok(has_worked)
     }
 
+    /// Whether the next request is one too many for now; if not, it is counted.
+    fn has_used_up(&mut self) -> bool {
+        let Backend::Disk { limit: Some(limit), .. } = &mut self.backend else { return false };
+        // One that found no room was counted before.
+        if self.link.is_parked() || !self.link.has_work(&self.ram) {
+            return false;
+        }
+        self.resumes_at = limit.take(1, timer::now()).err().map(|wait| wait.until_ticks);
+        self.resumes_at.is_some()
+    }
+
     /// Whether a chain that found no room may try again.
     fn has_turn(&self, number: usize, disks: &[Disk]) -> bool {
         let Backend::Disk { volume, .. } = &self.backend else { return true };
@@ -65,7 +79,7 @@ impl Device {
 
     /// Begins a request, or parks it. Whether other devices wait for the disk: then this one's turn is over.
     fn begin(&mut self, number: usize, disks: &mut [Disk], chain: &Chain, head: Head) -> Result<bool, Broken> {
-        let Backend::Disk { volume, shown, serial, has_flush } = &self.backend else { return Ok(false) };
+        let Backend::Disk { volume, shown, serial, has_flush, .. } = &self.backend else { return Ok(false) };
         let Some(disk) = disks.get_mut(volume.disk) else { return Ok(false) };
         let request = Request::parse(&self.ram, chain, shown)?;
         let mut ranges = [Range::default(); MAX_RANGES];
