@@ -96,13 +96,15 @@ pub fn board(file: &SystemFile, board: &Board, found: &mut Vec<Diagnostic>) {
         found.push(Diagnostic::new(span, title, "leave `disks` out"));
     }
     let Some(transports) = board.transports else {
-        let title = format!("board '{}' has no disks and no entropy that the service partition can reach", board.name);
+        let title =
+            format!("board '{}' has no disks, entropy or network that the service partition can reach", board.name);
         let served = file.partitions.iter().filter(|_| file.service.is_some());
         let spans = served.filter_map(|partition| virtio_span(partition, 0));
-        return found.extend(spans.map(|span| Diagnostic::new(span, title.clone(), "do without `disk` and `rng`")));
+        return found
+            .extend(spans.map(|span| Diagnostic::new(span, title.clone(), "do without `disk`, `rng` and `net`")));
     };
-    let rng = u32::from(file.service.is_some());
-    let most = transports.count.saturating_sub(rng) as usize;
+    let others = u32::from(file.service.is_some()) + u32::from(file.needs_uplink());
+    let most = transports.count.saturating_sub(others) as usize;
     if let Some(disks) = file.disks.value().filter(|disks| disks.len() > most) {
         let title = format!("a machine of {} disks", disks.len());
         let span = file.disks.span().unwrap_or(0..0);

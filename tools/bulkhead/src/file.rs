@@ -3,10 +3,13 @@
 //! Only form is judged here: keys, types, sizes, names of boards and devices. Who owns what is judged by
 //! `manifest::validate`. A value that is wrong stays marked as such, so that nothing is said twice about it.
 
+pub mod bandwidth;
 mod disk;
 mod duration;
 mod keys;
 mod machine;
+mod net;
+mod network;
 mod partition;
 mod service;
 pub mod size;
@@ -18,6 +21,8 @@ use crate::near;
 pub use disk::DiskFile;
 pub use machine::DiskImage;
 use manifest::{ConsoleMode, Machine, OnPanic, WhenAllStopped};
+pub use net::{Mac, NetFile, PortFile, name as protocol_name};
+pub use network::{NetworkFile, Subnet};
 pub use partition::PartitionFile;
 pub use service::NAME as SERVICE_NAME;
 use std::path::PathBuf;
@@ -113,6 +118,8 @@ pub struct SystemFile {
     pub service: Option<PartitionFile>,
     /// Whether it may be missing for a reason that was reported.
     pub has_bad_service: bool,
+    /// The network of the partitions.
+    pub network: NetworkFile,
     /// The other partitions, in the file's order.
     pub partitions: Vec<PartitionFile>,
     /// Whether partitions may be missing from the list for a reason that was reported.
@@ -128,6 +135,12 @@ impl SystemFile {
     /// The partition at this place of the manifest.
     pub fn partition(&self, place: usize) -> Option<&PartitionFile> {
         self.all().nth(place)
+    }
+
+    /// Whether a partition wants a way out: the board must have a network device.
+    pub fn needs_uplink(&self) -> bool {
+        let has_nets = self.partitions.iter().any(|partition| partition.net.value().is_some());
+        has_nets && self.service.is_some() && self.network.has_uplink()
     }
 
     /// The machine: what the file says, or the board's own.
@@ -168,6 +181,7 @@ pub fn parse(text: &str, found: &mut Vec<Diagnostic>) -> SystemFile {
         root.choice("on_hypervisor_panic", found, &[("stop", OnPanic::Stop), ("reset", OnPanic::Reset)]);
     file.service = service::parse(&root, found);
     file.has_bad_service = file.service.is_none() && (root.get("service").is_some() || root.was_misspelt("service"));
+    file.network = network::parse(&root, found);
     partitions(&root, &mut file, found);
     file
 }

@@ -8,6 +8,7 @@
 //! tree      what the guest is told                      -> device tree blobs
 //! plan      all of these, then manifest::validate       -> Plan
 //! disks     who shares one, and what is on the images   -> mistakes
+//! network   who has which address, whose ports lead in  -> addresses, mistakes
 //! image     EL2 binary + manifest + payloads            -> the boot bundle
 //! symbolize an EL2 binary's DWARF                       -> backtraces in words
 //! ```
@@ -26,6 +27,7 @@ pub mod kernel;
 pub mod locate;
 pub mod map;
 pub mod near;
+pub mod network;
 pub mod place;
 pub mod plan;
 pub mod qemu;

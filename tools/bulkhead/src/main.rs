@@ -8,7 +8,7 @@ use bulkhead::image::lay_out;
 use bulkhead::plan::{Plan, machine_mistakes, plan};
 use bulkhead::qemu::{Choice, arguments, quoted};
 use bulkhead::symbolize::{self, Lines, MARK};
-use bulkhead::{board, disks, el2, file, image, locate, map, svg};
+use bulkhead::{board, disks, el2, file, image, locate, map, network, svg};
 use clap::{Parser, Subcommand};
 use std::io::{BufRead, BufReader, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -203,6 +203,7 @@ fn qemu_arguments(path: &Path, choice: Choice<'_>) -> Result<bool> {
         let mistakes = machine_mistakes(&file, platform.board);
         found.extend(mistakes.iter().filter_map(|mistake| locate::diagnose(&file, &[], mistake)));
         disks::board(&file, platform.board, &mut found);
+        network::check(&file, &mut found);
     }
     let Some(platform) = file.board.value().filter(|_| found.is_empty()) else {
         complain(&source, &found);

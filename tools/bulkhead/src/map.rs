@@ -1,7 +1,8 @@
 //! Who owns what, as a table.
 
+use crate::file::{Mac, bandwidth, protocol_name};
 use crate::plan::Plan;
-use abi::plan::{Backend, Kind, Origin};
+use abi::plan::{Backend, Forward, Kind, Network, Origin};
 use abi::{Again, IntId, machine};
 use addr::{ByteSize, Ipa, Pa, Region};
 use manifest::{Milliseconds, OnPanic, Owner, Partition, PayloadKind};
@@ -112,8 +113,11 @@ pub fn virtio(plan: &Plan) -> Vec<(String, String)> {
         match &backend.kind {
             Kind::Entropy => ("entropy".to_owned(), place),
             Kind::Nic(nic) => {
-                let mac = nic.mac.map(|byte| format!("{byte:02x}")).join(":");
-                ("network".to_owned(), format!("{place}, {}, {mac}", Ipv4Addr::from(nic.ip)))
+                let mut place = format!("{place}, {}, {}", Ipv4Addr::from(nic.ip), Mac(nic.mac));
+                if nic.bandwidth != 0 {
+                    place += &format!(", at most {} bit/s", bandwidth::shown(nic.bandwidth));
+                }
+                ("network".to_owned(), place)
             }
             Kind::Disk(disk) => {
                 let mut what = match &disk.from {
@@ -125,12 +129,36 @@ pub fn virtio(plan: &Plan) -> Vec<(String, String)> {
                 if disk.at_least != 0 {
                     place += &format!(", at least {}", ByteSize(disk.at_least));
                 }
+                if disk.iops != 0 {
+                    place += &format!(", at most {} requests per second", disk.iops);
+                }
                 place += if backend.is_optional { ", optional" } else { "" };
                 (what, place)
             }
         }
     };
     service.devices.iter().map(row).collect()
+}
+
+/// The network: its gateway, and whose the ports outside are.
+pub fn network(plan: &Plan) -> Vec<(String, String)> {
+    let Some((service, network)) = plan.service.as_ref().and_then(|plan| Some((plan, plan.network.as_ref()?))) else {
+        return Vec::new();
+    };
+    let Network { gateway, prefix, mac, has_uplink, forwards } = network;
+    let gateway = Ipv4Addr::from(*gateway);
+    // The tool gives the gateway the first address behind the subnet's own.
+    let subnet = Ipv4Addr::from_bits(gateway.to_bits() - 1);
+    let uplink = if *has_uplink { "NAT to the uplink" } else { "no way out" };
+    let mut rows = vec![(format!("{subnet}/{prefix}"), format!("gateway {gateway}, {}, {uplink}", Mac(*mac)))];
+    rows.extend(forwards.iter().map(|Forward { protocol, outside, to, inside }| {
+        let has_it = |backend: &&Backend| matches!(&backend.kind, Kind::Nic(nic) if nic.ip == *to);
+        let owner = service.devices.iter().find(has_it).and_then(|b| service.partitions.get(b.partition.index()));
+        let name = owner.map_or("", |served| served.name.as_str());
+        let outside = format!("{} port {outside} of the uplink", protocol_name(*protocol));
+        (outside, format!("{name}: {}, port {inside}", Ipv4Addr::from(*to)))
+    }));
+    rows
 }
 
 /// The whole table.
@@ -178,6 +206,14 @@ fn write_table(out: &mut String, plan: &Plan) -> std::fmt::Result {
         writeln!(out, "\n{:<28} {:>9}  owner", "virtio device", "")?;
     }
     for (what, place) in virtio {
+        writeln!(out, "{what:<28} {:>9}  {place}", "")?;
+    }
+
+    let network = network(plan);
+    if !network.is_empty() {
+        writeln!(out, "\n{:<28} {:>9}  leads to", "network", "")?;
+    }
+    for (what, place) in network {
         writeln!(out, "{what:<28} {:>9}  {place}", "")?;
     }
 

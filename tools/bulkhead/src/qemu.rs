@@ -1,6 +1,6 @@
 //! The QEMU arguments for the machine that a system file is for.
 
-use crate::file::{DiskImage, SystemFile};
+use crate::file::{DiskImage, PortFile, SystemFile, protocol_name};
 use addr::ByteSize;
 use anyhow::{Result, ensure};
 use manifest::{Board, GICV2_CORES};
@@ -44,7 +44,7 @@ pub fn arguments(board: &Board, file: &SystemFile, folder: &Path, choice: Choice
     Ok(arguments)
 }
 
-/// The disks, and what a service partition makes entropy from.
+/// The disks, what a service partition makes entropy from, and its way out.
 fn virtio(file: &SystemFile, folder: &Path) -> Vec<String> {
     let mut arguments = Vec::new();
     let disks = file.disks.value().map_or(&[][..], Vec::as_slice);
@@ -61,6 +61,15 @@ fn virtio(file: &SystemFile, folder: &Path) -> Vec<String> {
     }
     if has_service {
         arguments.extend(["-device".into(), "virtio-rng-device".into()]);
+    }
+    if file.needs_uplink() {
+        // QEMU hands a port of the host to the same port of the uplink, and the service partition that to the guest.
+        let ports = file.partitions.iter().filter_map(|partition| partition.net.value()).flat_map(|net| &net.forward);
+        let ports = ports.map(|(PortFile { protocol, outside, .. }, _)| {
+            format!(",hostfwd={}:127.0.0.1:{outside}-:{outside}", protocol_name(*protocol))
+        });
+        let uplink = format!("user,id=uplink{}", ports.collect::<String>());
+        arguments.extend(["-netdev".into(), uplink, "-device".into(), "virtio-net-device,netdev=uplink".into()]);
     }
     arguments
 }
@@ -133,6 +142,29 @@ mod tests {
         );
         let entropy = line(&format!("{QEMU}[service]\ncores = [0]\n"), "", Choice::default());
         assert!(entropy.contains("-global virtio-mmio.force-legacy=false -device virtio-rng-device"), "{entropy}");
+    }
+
+    #[test]
+    fn the_uplink_gets_the_forwarded_ports_of_the_host() {
+        let service = format!("{QEMU}[service]\ncores = [0]\n[network]\n");
+        let guest = |net: &str| {
+            let keys = "cores = [1]\nmemory = \"64M\"\nkernel = \"Image\"\n";
+            format!("[[partition]]\nname = \"linux\"\n{keys}net = {net}\n")
+        };
+        let of = |text: String| line(&text, "", Choice::default());
+        let two = [guest("{ forward = [\"tcp:2222:22\", \"udp:5353:53\"] }"), guest("true")].concat();
+        let all = of(service.clone() + &two);
+        let (_, virtio) = all.split_once("-device virtio-rng-device ").unwrap();
+        assert_eq!(
+            virtio,
+            "-netdev user,id=uplink,hostfwd=tcp:127.0.0.1:2222-:2222,hostfwd=udp:127.0.0.1:5353-:5353 \
+             -device virtio-net-device,netdev=uplink -nographic"
+        );
+        let plain = of(service.clone() + &guest("true"));
+        assert!(plain.contains("-netdev user,id=uplink -device virtio-net-device,netdev=uplink"), "{plain}");
+        for none in [format!("{service}uplink = false\n{}", guest("true")), service.clone() + &guest("false")] {
+            assert!(!of(none).contains("netdev"));
+        }
     }
 
     #[test]

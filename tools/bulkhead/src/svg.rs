@@ -1,6 +1,6 @@
 //! Who owns what, as a picture. Written directly: no drawing library, and the same bytes each time.
 
-use crate::map::{Row, cores, interrupts, ram, virtio};
+use crate::map::{Row, cores, interrupts, network, ram, virtio};
 use crate::plan::Plan;
 use addr::ByteSize;
 use std::fmt::Write;
@@ -23,6 +23,10 @@ pub fn picture(plan: &Plan) -> String {
     let devices = virtio(plan);
     if !devices.is_empty() {
         y = pairs(&mut out, "Virtio devices", devices, y + 36);
+    }
+    let network = network(plan);
+    if !network.is_empty() {
+        y = pairs(&mut out, "Network", network, y + 36);
     }
     let height = y + MARGIN;
     format!(

@@ -150,6 +150,73 @@ fn the_service_partition_is_the_last_and_is_told_of_all() {
     assert_eq!(virtio, [(4, 1, 64), (2, 1, 256), (2, 1, 256)]);
 }
 
+/// A network whose second partition has all that can be said, in a file that leaves the first partition's open.
+fn with_network(folder: &Path) {
+    with_service(folder, "rng = true\ndisk = { from = \"gpt:a\", iops = 2000 }\nnet = { forward = [\"tcp:2222:22\"] }");
+    let path = folder.join("my system.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    let net = "net = { ip = \"10.7.0.2\", mac = \"02:00:00:00:0A:0b\", bandwidth = \"100M\", \
+               forward = [\"udp:5353:53\", \"tcp:80:8080\"] }";
+    fs::write(path, format!("{text}{net}\n[network]\nsubnet = \"10.7.0.0/16\"\n")).unwrap();
+}
+
+#[test]
+fn the_network_is_told_with_all_that_the_file_leaves_open() {
+    let folder = folder("network");
+    with_network(&folder);
+    let image = build(&folder, "network.img");
+    let system = manifest::decode(&image[EL2_SIZE as usize..]).unwrap();
+    let virtio = |n: usize| system.partitions[n].virtio.iter().map(|v| (v.device_id, v.queues, v.queue_size));
+    assert_eq!(virtio(0).collect::<Vec<_>>(), [(4, 1, 64), (2, 1, 256), (1, 2, 256)], "the network device is the last");
+    assert_eq!(virtio(1).collect::<Vec<_>>(), [(1, 2, 256)]);
+
+    let (_, service) = system.service_partition().unwrap();
+    let payload = service.payloads.iter().find(|p| p.kind == PayloadKind::Plan).unwrap();
+    let bytes = &image[payload.offset as usize..][..payload.size as usize];
+    let plan: abi::plan::Plan = postcard::from_bytes(&bytes[abi::plan::HEADER..]).unwrap();
+    use abi::plan::{Forward, Kind, Nic, Protocol};
+    let network = plan.network.unwrap();
+    assert_eq!((network.gateway, network.prefix, network.has_uplink), ([10, 7, 0, 1], 16, true));
+    assert_eq!(network.mac, [0x02, 0x42, 0x48, 0, 0, 1]);
+    let (first, second) = ([10, 7, 0, 3], [10, 7, 0, 2]);
+    assert_eq!(
+        network.forwards,
+        [
+            Forward { protocol: Protocol::Tcp, outside: 2222, to: first, inside: 22 },
+            Forward { protocol: Protocol::Udp, outside: 5353, to: second, inside: 53 },
+            Forward { protocol: Protocol::Tcp, outside: 80, to: second, inside: 8080 },
+        ]
+    );
+    let devices: Vec<_> = plan.devices.iter().map(|d| (d.partition.number(), d.slot, &d.kind)).collect();
+    let nic = |mac, ip, bandwidth| Kind::Nic(Nic { mac, ip, bandwidth });
+    assert_eq!(devices[2], (0, 2, &nic([0x02, 0x42, 0x48, 0, 0, 2], first, 0)), "the next free address");
+    assert_eq!(devices[3], (1, 0, &nic([0x02, 0, 0, 0, 0x0a, 0x0b], second, 100_000_000)));
+    let Kind::Disk(disk) = devices[1].2 else { panic!("{devices:?}") };
+    assert_eq!(disk.iops, 2000);
+    let served: Vec<_> = plan.partitions.iter().map(|p| (p.name.as_str(), p.ram.len())).collect();
+    assert_eq!(served, [("one", 1), ("two", 1), ("service", 0)]);
+}
+
+#[test]
+fn map_shows_the_network_and_its_ports() {
+    let folder = folder("map-network");
+    with_network(&folder);
+    let output = bulkhead(&folder, &["map", "my system.toml", "--svg", "map.svg"]);
+    let table = String::from_utf8(output.stdout).unwrap();
+    for part in [
+        "one: 0x0a00_1000, SPI 17, serial number 'a', at most 2000 requests per second\n",
+        "one: 0x0a00_2000, SPI 18, 10.7.0.3, 02:42:48:00:00:02\n",
+        "two: 0x0a00_0000, SPI 16, 10.7.0.2, 02:00:00:00:0a:0b, at most 100M bit/s\n",
+        "10.7.0.0/16                             gateway 10.7.0.1, 02:42:48:00:00:01, NAT to the uplink\n",
+        "tcp port 2222 of the uplink             one: 10.7.0.3, port 22\n",
+        "udp port 5353 of the uplink             two: 10.7.0.2, port 53\n",
+    ] {
+        assert!(table.contains(part), "{part} is not in\n{table}");
+    }
+    let svg = fs::read_to_string(folder.join("map.svg")).unwrap();
+    assert!(svg.contains(">Network<") && svg.contains(">two: 10.7.0.2, port 53<"), "{svg}");
+}
+
 /// The device tree for GICv3 of a system's first partition, as its guest gets it.
 fn tree_of(name: &str, keys: &str) -> Vec<u8> {
     let folder = folder(name);

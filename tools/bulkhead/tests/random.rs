@@ -44,14 +44,15 @@ struct Asked {
     identity: bool,
     pin: Option<u64>,
     disks: usize,
+    net: bool,
 }
 
 fn asked() -> impl Strategy<Value = Asked> {
     let pages =
         prop_oneof![1 => 1u64..600, 4 => (1u64..300).prop_map(|n| n * 1024), 1 => (1u64..4).prop_map(|n| n << 18)];
     let pin = prop_oneof![9 => Just(None), 1 => (0u64..2048).prop_map(|n| Some(n << 21))];
-    (1u16..4, pages, any::<bool>(), any::<bool>(), any::<bool>(), pin, 0usize..4).prop_map(
-        |(cores, pages, kernel, initrd, identity, pin, disks)| Asked {
+    (1u16..4, pages, any::<bool>(), any::<bool>(), any::<bool>(), pin, 0usize..4, any::<bool>()).prop_map(
+        |(cores, pages, kernel, initrd, identity, pin, disks, net)| Asked {
             cores,
             pages,
             kernel,
@@ -59,6 +60,7 @@ fn asked() -> impl Strategy<Value = Asked> {
             identity,
             pin,
             disks,
+            net,
         },
     )
 }
@@ -86,6 +88,9 @@ fn system_file(board: &str, asked: &[Asked], service: Option<u64>) -> String {
         if service.is_some() && a.disks != 0 {
             let disks = (0..a.disks).map(|d| format!("{{ from = \"gpt:{n}-{d}\" }}")).collect::<Vec<_>>().join(", ");
             writeln!(text, "rng = true\ndisk = [{disks}]").unwrap();
+        }
+        if service.is_some() && a.net {
+            text += "net = true\n";
         }
         if let Some(pin) = a.pin {
             writeln!(text, "memory_at = \"{pin:#x}\"").unwrap();
@@ -116,7 +121,8 @@ proptest! {
                     prop_assert!(asked.pin.is_none_or(|pin| bank.pa.start().as_u64() == pin));
                     let seen = if asked.identity { bank.pa.start().as_u64() } else { 0x4000_0000 };
                     prop_assert_eq!(bank.ipa.as_u64(), seen);
-                    let wanted = if service.is_some() && asked.disks != 0 { 1 + asked.disks } else { 0 };
+                    let disks = if asked.disks != 0 { 1 + asked.disks } else { 0 };
+                    let wanted = if service.is_some() { disks + usize::from(asked.net) } else { 0 };
                     prop_assert_eq!(partition.virtio.len(), wanted);
                 }
                 if let (Some(pages), Some((_, partition))) = (service, plan.system.service_partition()) {

@@ -1,4 +1,5 @@
-//! One tiny bad system file per rule, and the exact words that `bulkhead check` says about it (promises B01 to B11).
+//! One tiny bad system file per rule, and the exact words that `bulkhead check` says about it (promises B01 to B11, S04
+//! and N09).
 //!
 //! `BLESS=1 cargo test -p bulkhead` writes the words anew; read the difference before it is committed.
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
@@ -163,4 +164,27 @@ refusals! {
     service_twice
     virtio_of_one
     virtio_of_all
+    n09_address_for_nobody
+    n09_address_forms
+    n09_address_twice
+    n09_bandwidth
+    n09_iops
+    n09_mac_forms
+    n09_mac_twice
+    n09_no_address_left
+    n09_no_service
+    n09_no_uplink
+    n09_port_count
+    n09_port_forms
+    n09_port_of_the_service
+    n09_port_twice
+    n09_subnet_form
+    n09_subnet_multicast
+    n09_subnet_prefix
+    n09_subnet_start
+    n09_subnet_words
+    net_forms
+    net_on_a_pi
+    network_forms
+    network_list
 }

@@ -34,6 +34,8 @@ pub struct DiskFile {
     pub at_least: Given<u64>,
     /// The serial number that the guest sees.
     pub serial: Given<String>,
+    /// Requests that the guest may make per second.
+    pub iops: Given<u32>,
 }
 
 impl DiskFile {
@@ -87,12 +89,22 @@ fn one(entries: &DeTable<'_>, span: Span, owner: &str, found: &mut Vec<Diagnosti
         optional: table.boolean("optional", found),
         at_least: table.size("at_least", found),
         serial: table.string("serial", found).then(|text, span| serial("`serial`", text, span, found)),
+        iops: table.integer("iops", found).then(|number, span| iops(number, span, found)),
     };
     if disk.from == Given::Absent && !table.was_misspelt("from") {
         let help = "add from = \"gpt:LABEL\" for a GPT partition, or from = \"disk:SERIAL\" for a whole disk";
         found.push(Diagnostic::new(table.span(), format!("a disk of {owner} has no `from`"), help));
     }
     disk
+}
+
+fn iops(number: i64, span: &Span, found: &mut Vec<Diagnostic>) -> Option<u32> {
+    let iops = u32::try_from(number).ok().filter(|iops| *iops != 0);
+    if iops.is_none() {
+        let help = format!("give it 1 to {}, or leave `iops` out: then there is no limit", u32::MAX);
+        found.push(Diagnostic::new(span.clone(), format!("a disk of {number} requests per second"), help));
+    }
+    iops
 }
 
 /// `gpt:LABEL` or `disk:SERIAL`.

@@ -19,6 +19,7 @@ pub const SYSTEM: Keys = Keys {
         "scrub_at_boot",
         "on_hypervisor_panic",
         "service",
+        "network",
         "partition",
     ],
     later: &[],
@@ -47,7 +48,13 @@ pub const SERVICE: Keys = Keys {
 };
 
 /// `disk = { ... }` of a partition.
-pub const DISK: Keys = Keys { known: &["from", "mode", "optional", "at_least", "serial"], later: &[] };
+pub const DISK: Keys = Keys { known: &["from", "mode", "optional", "at_least", "serial", "iops"], later: &[] };
+
+/// `[network]`.
+pub const NETWORK: Keys = Keys { known: &["subnet", "uplink"], later: &[] };
+
+/// `net = { ... }` of a partition.
+pub const NET: Keys = Keys { known: &["ip", "mac", "bandwidth", "forward"], later: &[] };
 
 /// `[[partition]]`.
 pub const PARTITION: Keys = Keys {
@@ -71,6 +78,7 @@ pub const PARTITION: Keys = Keys {
         "watchdog",
         "disk",
         "rng",
+        "net",
     ],
-    later: &["io", "net"],
+    later: &["io"],
 };

@@ -1,6 +1,7 @@
 //! One `[[partition]]` as written.
 
 use super::disk::{self, DiskFile};
+use super::net::{self, NetFile};
 use super::table::{Table, integer};
 use super::{Given, keys};
 use crate::diagnostic::{Diagnostic, Span};
@@ -53,12 +54,14 @@ pub struct PartitionFile {
     pub disks: Vec<DiskFile>,
     /// Whether it has an entropy device.
     pub rng: Given<bool>,
+    /// Its network device.
+    pub net: Given<NetFile>,
 }
 
 impl PartitionFile {
     /// How many virtio devices it has.
     pub fn virtio(&self) -> usize {
-        self.disks.len() + usize::from(self.rng.value() == Some(&true))
+        usize::from(self.rng.value() == Some(&true)) + self.disks.len() + usize::from(self.net.value().is_some())
     }
 
     /// What messages call it.
@@ -111,6 +114,7 @@ pub fn parse(entries: &DeTable<'_>, span: Span, found: &mut Vec<Diagnostic>) -> 
     };
     policy_keys(&table, &mut partition, found);
     partition.disks = disk::parse(&table, &partition.title(), found);
+    partition.net = net::parse(&table, found);
     missing(&table, &partition, found);
     partition
 }

@@ -1,7 +1,7 @@
 //! One TOML table: unknown keys reported on entry, then values fetched by type.
 
 use super::keys::Keys;
-use super::{Given, duration, size};
+use super::{Given, bandwidth, duration, size};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::near;
 use abi::RestartLimit;
@@ -99,6 +99,19 @@ impl<'a, 'i> Table<'a, 'i> {
                 found.push(Diagnostic::new(span.clone(), format!("bad size \"{text}\" for `{key}`"), bad.mend()));
                 None
             }
+        })
+    }
+
+    /// A bandwidth in bits per second.
+    pub fn bandwidth(&self, key: &str, found: &mut Vec<Diagnostic>) -> Given<u64> {
+        let text = |value: &DeValue<'i>| value.as_str().map(str::to_owned);
+        self.typed(key, found, "a bandwidth in quotes", "\"100M\"", text).then(|text, span| {
+            let bits = bandwidth::parse(&text);
+            if let Err(bad) = &bits {
+                let title = format!("bad bandwidth \"{text}\" for `{key}`");
+                found.push(Diagnostic::new(span.clone(), title, bad.mend()));
+            }
+            bits.ok()
         })
     }
 

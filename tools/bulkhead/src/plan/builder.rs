@@ -167,8 +167,9 @@ impl<'a> Builder<'a> {
 
     /// The virtio devices of a partition, as many as there is room for.
     fn virtio(&mut self, file: &PartitionFile) -> heapless::Vec<manifest::Virtio, MAX_PARTITION_DEVICES> {
+        // Without disks there are two at most.
         if let (true, Some(disk)) = (file.virtio() > MAX_PARTITION_DEVICES, file.disks.last()) {
-            let title = format!("{} has {} virtio devices: disks, and `rng`", file.title(), file.virtio());
+            let title = format!("{} has {} virtio devices: disks, `rng` and `net`", file.title(), file.virtio());
             let help = format!("give it at most {MAX_PARTITION_DEVICES}");
             self.late.push(Diagnostic::new(disk.place(), title, help));
         }
@@ -269,7 +270,7 @@ impl<'a> Builder<'a> {
             self.late.push(Diagnostic::new(file.kernel.span()?, title, help));
             return None;
         };
-        let plan = service::plan(self.board, system, self.file.partitions.iter(), file, bank.pa)?;
+        let plan = service::plan(self.board, system, self.file, file, bank.pa)?;
         let payload = service::payload(&plan)?;
         self.plan = Some(plan);
         let fit = match fit::fit(ram, &kernel, 0, payload.len() as u64, Pins::default()) {

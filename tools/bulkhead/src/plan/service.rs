@@ -1,7 +1,8 @@
 //! The service partition: its RAM and what it keeps, and the plan that tells it about board, partitions and devices.
 
-use crate::file::{DiskFile, PartitionFile};
+use crate::file::{DiskFile, PartitionFile, SystemFile};
 use crate::kernel::Bytes;
+use crate::network::resolve;
 use abi::PartitionId;
 use abi::plan::{Backend, Disk, HEADER, Kind, MAGIC, MAX, Memory, Origin, Plan, SERIAL, Served};
 use addr::{BLOCK_2M, Pa, Region};
@@ -19,7 +20,9 @@ pub fn split(whole: Region<Pa>) -> Option<(Region<Pa>, Region<Pa>)> {
 pub fn virtio(partition: &PartitionFile) -> impl Iterator<Item = Virtio> {
     let entropy = Virtio { device_id: 4, queues: 1, queue_size: 64, is_optional: false };
     let disk = |disk: &DiskFile| Virtio { device_id: 2, queues: 1, queue_size: 256, is_optional: disk.is_optional() };
-    has_rng(partition).then_some(entropy).into_iter().chain(partition.disks.iter().map(disk))
+    let net = Virtio { device_id: 1, queues: 2, queue_size: 256, is_optional: false };
+    let net = partition.net.value().map(|_| net);
+    has_rng(partition).then_some(entropy).into_iter().chain(partition.disks.iter().map(disk)).chain(net)
 }
 
 fn has_rng(partition: &PartitionFile) -> bool {
@@ -28,14 +31,15 @@ fn has_rng(partition: &PartitionFile) -> bool {
 
 /// What the service partition is told; `None` where a mistake in the file leaves something open.
 ///
-/// `system` has every partition but the service partition, whose RAM is `ram`.
-pub fn plan<'a>(
+/// `system` has every partition of `file` but the service partition, whose RAM is `ram`.
+pub fn plan(
     board: &Board,
     system: &System,
-    files: impl Iterator<Item = &'a PartitionFile>,
+    file: &SystemFile,
     service: &PartitionFile,
     ram: Region<Pa>,
 ) -> Option<Plan> {
+    let network = resolve(file);
     let mut plan = Plan {
         own: PartitionId::new(system.partitions.len() as u8),
         is_tagged: system.console == ConsoleMode::Tagged,
@@ -47,14 +51,16 @@ pub fn plan<'a>(
         watchdog_ms: service.watchdog.value().copied()?,
         partitions: system.partitions.iter().map(served).collect(),
         devices: heapless::Vec::new(),
-        network: None,
+        network: network.as_ref().map(|resolved| resolved.network.clone()),
     };
     let own = Served { name: service.name.value()?.as_str().try_into().ok()?, ram: heapless::Vec::new() };
     plan.partitions.push(own).ok()?;
-    for (n, file) in files.enumerate() {
+    for (n, file) in file.partitions.iter().enumerate() {
         let rng = has_rng(file).then_some(Some((Kind::Entropy, false)));
         let disks = file.disks.iter().map(|disk| Some((Kind::Disk(backing(disk)?), disk.is_optional())));
-        for (slot, kind) in rng.into_iter().chain(disks).enumerate() {
+        let nic = || Some((Kind::Nic((*network.as_ref()?.nics.get(n)?)?), false));
+        let net = file.net.value().map(|_| nic());
+        for (slot, kind) in rng.into_iter().chain(disks).chain(net).enumerate() {
             let (kind, is_optional) = kind?;
             let backend = Backend { partition: PartitionId::new(n as u8), slot: slot as u8, is_optional, kind };
             plan.devices.push(backend).ok()?;
@@ -81,7 +87,7 @@ fn backing(disk: &DiskFile) -> Option<Disk> {
         is_read_only: disk.is_read_only(),
         at_least: disk.at_least.value().copied().unwrap_or(0),
         serial,
-        iops: 0,
+        iops: disk.iops.value().copied().unwrap_or(0),
     })
 }
 
