@@ -12,7 +12,7 @@ use crate::virtio::ring::Completion;
 use crate::virtio::{self, EVENT_IDX, INDIRECT, VERSION_1, register};
 use blocks::{BYTES as BLOCK, Random};
 use driver::{DISK, IN, MAX_REQUEST, OUT, RO, SECTOR};
-use rt::{print, println};
+use rt::{print, println, timer};
 use spin::mutex::SpinMutex;
 
 /// VIRTIO_BLK_T_GET_ID.
@@ -82,9 +82,12 @@ pub fn io(arguments: &mut Arguments) -> Reply {
         let depth = depth.clamp(1, disk.depth());
         let (kicks, interrupts) = (disk.ring.kicks, virtio::interrupts());
         let workload = disk.workload(bytes / BLOCK, writes);
+        let begin = timer::now();
         disk.random_io(&mut Random::new(seed), count, depth, workload)?;
+        let ticks = timer::now() - begin;
         println!(
-            "ok ios={count} kicks={} interrupts={} lost={}",
+            "ok ios={count} ticks={ticks} hz={} kicks={} interrupts={} lost={}",
+            timer::frequency(),
             disk.ring.kicks - kicks,
             virtio::interrupts() - interrupts,
             disk.lost

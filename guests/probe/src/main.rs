@@ -108,7 +108,11 @@ const COMMANDS: &[Command] = &[
     ("vread", "SLOT ROUNDS: loads every offset of the transport, in every size; ok", hostile::read_all),
     ("vattack", "SLOT SEED ROUNDS: nonsense in registers and rings; ok faults=.. broken=..", hostile::attack),
     ("nopen", "SLOT IP: makes the driver of that network device ready, with that own address; ok mac=..", net::open),
-    ("nping", "MAC IP BYTES COUNT WINDOW: checked frames to another probe's `necho`; ok resent=.. ticks=..", net::ping),
+    (
+        "nping",
+        "MAC IP BYTES COUNT WINDOW [AGAIN_MS]: checked frames to another probe's `necho`; ok ticks=..",
+        net::ping,
+    ),
     ("necho", "answers checked frames until their sender says that it is done; ok answered=.. others=..", net::echo),
     ("nsend", "HEX BYTES [COUNT]: sends that frame, padded with zeros; ok when the device has taken it", net::send),
     ("nflood", "HEX BYTES MILLISECONDS: that frame again and again; ok frames=.. ticks=..", net::flood),

@@ -70,12 +70,13 @@ struct Asked {
 pub fn ping(arguments: &mut Arguments) -> Reply {
     let peer = peer(arguments)?;
     let (bytes, count, window) = (arguments.number()?, arguments.number()?, arguments.number()? as usize);
+    let again = ticks(arguments.optional()?.unwrap_or(AGAIN_MS));
     check((frame::LEAST..=frame::MOST).contains(&bytes), "58 to 1514 bytes")?;
     check((1..=MAX_WINDOW).contains(&window), "a window of 1 to 64")?;
     with_nic(|nic| {
         nic.drain();
         let begin = timer::now();
-        let (resent, others) = ask_all(nic, peer, bytes, count, window)?;
+        let (resent, others) = ask_all(nic, peer, Asking { bytes, count, window, again })?;
         let ticks = timer::now() - begin;
         end(nic, peer);
         println!("ok done={count} resent={resent} others={others} ticks={ticks} hz={}", timer::frequency());
@@ -83,9 +84,19 @@ pub fn ping(arguments: &mut Arguments) -> Reply {
     })
 }
 
+/// So many frames, of so many bytes, so many at a time, and after how many ticks one is asked again.
+#[derive(Clone, Copy)]
+struct Asking {
+    bytes: u64,
+    count: u64,
+    window: usize,
+    again: u64,
+}
+
 /// Asks `count` frames, `window` at a time, until each is answered; returns how many were asked again, and how many frames
 /// came that are no answers.
-fn ask_all(nic: &mut Nic, peer: Peer, bytes: u64, count: u64, window: usize) -> Result<(u64, u64), Refusal> {
+fn ask_all(nic: &mut Nic, peer: Peer, asking: Asking) -> Result<(u64, u64), Refusal> {
+    let Asking { bytes, count, window, again } = asking;
     let mut flying = [None::<Asked>; MAX_WINDOW];
     let (mut next, mut done, mut resent, mut others) = (0, 0, 0, 0);
     let mut progress = timer::now();
@@ -97,7 +108,7 @@ fn ask_all(nic: &mut Nic, peer: Peer, bytes: u64, count: u64, window: usize) -> 
                     next += 1;
                     next - 1
                 }
-                Some(asked) if now - asked.at > ticks(AGAIN_MS) => {
+                Some(asked) if now - asked.at > again => {
                     resent += 1;
                     asked.sequence
                 }
@@ -124,7 +135,7 @@ fn ask_all(nic: &mut Nic, peer: Peer, bytes: u64, count: u64, window: usize) -> 
             progress = timer::now();
         } else {
             check(timer::now() - progress < ticks(1000 * PATIENCE_S), "no answer came in 60 s")?;
-            nic.sleep(ticks(AGAIN_MS / 4));
+            nic.sleep(again / 4);
         }
     }
     Ok((resent, others))

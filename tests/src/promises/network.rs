@@ -7,10 +7,10 @@ mod hostile;
 mod linux;
 mod lives;
 mod pair;
+mod probes;
 mod shares;
 
 use crate::conversation::Conversation;
-use crate::counters::CTRL_T;
 use crate::machine::{Machine, Recipe};
 use crate::monitor::{Monitor, Socket};
 use crate::promises::linux::{BOOT, gic};
@@ -53,32 +53,40 @@ fn attach(console: &mut Conversation) -> Result<Shell<'_>> {
     Ok(shell)
 }
 
-/// What the service has dropped of a partition's, by reason, as it says on `Ctrl-T s`.
+/// What the service has dropped of a partition's frames, by reason.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Dropped(BTreeMap<String, u64>);
 
 impl Dropped {
-    /// The line is `net: PARTITION: dropped 3 spoofed-mac, 1 spoofed-arp`, or ends in `dropped nothing`.
-    const WORDS: (&str, &str) = ("net: ", ": dropped ");
-
-    /// Asks the service.
-    fn ask(console: &mut Conversation, partition: &str) -> Result<Self> {
-        console.send([CTRL_T, b's'])?;
-        let begin = format!("{}{partition}{}", Self::WORDS.0, Self::WORDS.1);
-        console.expect_line(&format!("a line with `{begin}`"), SHORT, |line| Self::parse(line.split_once(&begin)?.1))
+    /// What it said last; nothing if it never said anything.
+    fn said(console: &Conversation, partition: &str) -> Self {
+        Self::last(&console.transcript().text_from(0), partition).unwrap_or_default()
     }
 
+    /// Waits until it says that it dropped `wanted`: it counts from its own life's beginning, and speaks a second behind.
+    fn expect(console: &Conversation, partition: &str, wanted: &Self) -> Result<()> {
+        let deadline = console.deadline(SHORT);
+        let waited = console.transcript().wait(0, deadline, &format!("{wanted:?} of {partition}"), |bytes| {
+            (Self::last(&String::from_utf8_lossy(bytes), partition)? == *wanted).then_some(())
+        });
+        waited.with_context(|| format!("at last it had said {:?}", Self::said(console, partition)))
+    }
+
+    fn last(text: &str, partition: &str) -> Option<Self> {
+        let begin = format!("net: '{partition}': dropped ");
+        text.lines().rev().find_map(|line| Self::parse(line.split_once(&begin)?.1.trim_end()))
+    }
+
+    /// `3 foreign MAC source, 1 foreign ARP sender`
     fn parse(text: &str) -> Option<Self> {
-        if text == "nothing" {
-            return Some(Self::default());
-        }
         let pairs = text.split(", ").map(|pair| pair.split_once(' '));
-        pairs.map(|pair| pair.and_then(|(count, reason)| Some((reason.to_owned(), count.parse().ok()?)))).collect::<Option<_>>().map(Self)
+        let counts = pairs.map(|pair| pair.and_then(|(count, reason)| Some((reason.to_owned(), count.parse().ok()?))));
+        counts.collect::<Option<_>>().map(Self)
     }
 
-    /// How many for this reason.
-    fn of(&self, reason: &str) -> u64 {
-        self.0.get(reason).copied().unwrap_or(0)
+    /// One more for this reason.
+    fn add(&mut self, reason: &str, count: u64) {
+        *self.0.entry(reason.to_owned()).or_default() += count;
     }
 }
 
@@ -88,9 +96,12 @@ mod tests {
 
     #[test]
     fn counts_of_dropped_frames_are_read() {
-        let dropped = Dropped::parse("3 spoofed-mac, 12 spoofed-arp").unwrap();
-        assert_eq!((dropped.of("spoofed-mac"), dropped.of("spoofed-arp"), dropped.of("other")), (3, 12, 0));
-        assert_eq!(Dropped::parse("nothing"), Some(Dropped::default()));
-        assert_eq!(Dropped::parse("some"), None);
+        let text = "service| net: 'mallory': dropped 3 foreign MAC source\r\nservice| net: 'mallory': dropped 3 foreign MAC \
+            source, 12 DHCP server\r\nbob| x\r\n";
+        let mut wanted = Dropped::default();
+        wanted.add("foreign MAC source", 3);
+        wanted.add("DHCP server", 12);
+        assert_eq!(Dropped::last(text, "mallory"), Some(wanted));
+        assert_eq!(Dropped::last(text, "bob"), None);
     }
 }

@@ -45,7 +45,8 @@ fn linux(run: &mut Run) -> Result<()> {
     });
     run.promise("names_are_asked_for_through_the_gateway", |run| names(&mut shell, &uplink, run));
     run.promise("download_from_the_host_has_its_checksum", |_| {
-        let said = shell.run(&format!("wget -q -O /tmp/file http://{HOST}:{}/ && sha256sum </tmp/file", web.port), WORK)?;
+        let said =
+            shell.run(&format!("wget -q -O /tmp/file http://{HOST}:{}/ && sha256sum </tmp/file", web.port), WORK)?;
         let expected = host::sha256(&content);
         ensure!(said.starts_with(&expected), "the host sent {expected}, Linux got {said}");
         Ok(())
@@ -83,7 +84,9 @@ fn names(shell: &mut Shell, uplink: &Uplink, run: &Run) -> Result<()> {
     let answer = about.iter().find(|udp| udp.source == (NAME_SERVER, DNS) && udp.destination == question.source);
     match answer {
         // Whatever it says, `nslookup` has heard it: without an answer it says that the servers cannot be reached.
-        Some(_) => ensure!(!said.contains("timed out") && !said.contains("no servers"), "Linux never got the answer:\n{said}"),
+        Some(_) => {
+            ensure!(!said.contains("timed out") && !said.contains("no servers"), "Linux never got the answer:\n{said}")
+        }
         None => println!("N01   {}   the host has no name server: only the question was seen", run.kind),
     }
     Ok(())
@@ -111,7 +114,8 @@ fn reach(shell: &mut Shell, monitor: &mut Monitor, content: &[u8]) -> Result<()>
 }
 
 fn serve(shell: &mut Shell, monitor: &mut Monitor) -> Result<()> {
-    let expected = shell.run("mkdir -p /tmp/www && head -c 1000003 /dev/urandom >/tmp/www/file && sha256sum </tmp/www/file", SHORT)?;
+    let expected = shell
+        .run("mkdir -p /tmp/www && head -c 1000003 /dev/urandom >/tmp/www/file && sha256sum </tmp/www/file", SHORT)?;
     shell.run("httpd -h /tmp/www", SHORT)?;
     let port = Uplink::host_port(monitor, 8080)?;
     let answer = host::converse(port, b"GET /file HTTP/1.0\r\n\r\n")?;

@@ -46,7 +46,10 @@ impl Download {
         let stream = Stream::start()?;
         let port = stream.port;
         // A subshell forgets the job: no word about it later.
-        shell.run(&format!("rm -f /tmp/said; (sh -c 'nc {HOST} {port} | tee /tmp/got | sha256sum >/tmp/said' &)"), SHORT)?;
+        shell.run(
+            &format!("rm -f /tmp/said; (sh -c 'nc {HOST} {port} | tee /tmp/got | sha256sum >/tmp/said' &)"),
+            SHORT,
+        )?;
         let grow = "until [ -s /tmp/got ]; do sleep 0.1; done";
         shell.run(grow, WORK).context("nothing of the download came")?;
         Ok(Self { stream, questions })
