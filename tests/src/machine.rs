@@ -7,6 +7,7 @@
 use crate::conversation::Conversation;
 use crate::disk::Disk;
 use crate::run::Run;
+use crate::uplink::Uplink;
 use anyhow::{Context, Result, ensure};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -92,6 +93,11 @@ impl Recipe {
     /// One more disk.
     pub fn disk(self, disk: &Disk) -> Self {
         disk.arguments().into_iter().fold(self, Self::arg)
+    }
+
+    /// A network device.
+    pub fn uplink(self, uplink: &Uplink) -> Self {
+        uplink.arguments().into_iter().fold(self, Self::arg)
     }
 
     /// A source of entropy, in a virtio-mmio transport of version 2.

@@ -17,6 +17,7 @@ mod disk_figures;
 mod elcount;
 mod figures;
 mod gdb;
+mod host;
 mod life;
 mod machine;
 mod monitor;
@@ -30,6 +31,7 @@ mod shell;
 mod symbols;
 mod terminal;
 mod transcript;
+mod uplink;
 
 use anyhow::{Context, Result, bail};
 use std::process::ExitCode;

@@ -113,6 +113,12 @@ impl Monitor {
         Ok(words)
     }
 
+    /// Gives an order in one line; what QEMU says to it.
+    pub fn command(&mut self, order: &str) -> Result<String> {
+        self.prompt.send(format!("{order}\n"))?;
+        self.prompt.expect("\n(qemu) ", 20)
+    }
+
     /// What the machine has asked of the disk with this serial number.
     pub fn disk_traffic(&mut self, serial: &str) -> Result<Traffic> {
         self.prompt.send("info blockstats\n")?;

@@ -113,6 +113,11 @@ impl Probe {
         })
     }
 
+    /// Whether the order that was given behind `from` has been answered.
+    pub fn has_answered(&self, console: &Conversation, from: usize, order: &str) -> bool {
+        self.answer_in(&console.transcript().text_from(from).replace('\r', ""), order).is_some()
+    }
+
     fn answer_in(&self, text: &str, order: &str) -> Option<Answer> {
         // EL2 does not know that a line is open when it gets the console back from a service that died.
         let text = text.replace("bulkhead| [", "\nbulkhead| [");

@@ -8,6 +8,7 @@ mod guests;
 mod isolation;
 mod life;
 mod linux;
+mod network;
 mod panic;
 pub mod restarts;
 mod service;
@@ -33,5 +34,5 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
         speed::SCENARIOS,
         torture::SCENARIOS,
     ];
-    themes.into_iter().chain(service::SCENARIOS.iter().copied()).flatten()
+    themes.into_iter().chain(network::SCENARIOS.iter().chain(service::SCENARIOS).copied()).flatten()
 }

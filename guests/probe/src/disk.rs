@@ -6,12 +6,13 @@ mod table;
 pub use driver::{Disk, memory};
 
 use crate::arch::{get, put};
+use crate::net;
 use crate::reply::{Arguments, Refusal, Reply, check};
 use crate::virtio::ring::Completion;
 use crate::virtio::{self, EVENT_IDX, INDIRECT, VERSION_1, register};
 use blocks::{BYTES as BLOCK, Random};
 use driver::{DISK, IN, MAX_REQUEST, OUT, RO, SECTOR};
-use rt::{print, println};
+use rt::{print, println, timer};
 use spin::mutex::SpinMutex;
 
 /// VIRTIO_BLK_T_GET_ID.
@@ -25,6 +26,7 @@ static OPEN: SpinMutex<Option<Disk>> = SpinMutex::new(None);
 pub fn list(_: &mut Arguments) -> Reply {
     // To agree on features is to reset.
     close();
+    net::close();
     print!("ok");
     for (slot, transport) in virtio::all().flatten().enumerate() {
         match transport.read(register::DEVICE_ID) {
@@ -46,6 +48,7 @@ pub fn list(_: &mut Arguments) -> Reply {
 /// `open`
 pub fn open(arguments: &mut Arguments) -> Reply {
     let (slot, is_plain) = (arguments.number()?, arguments.next() == Some("plain"));
+    net::close();
     let disk = Disk::open(slot, if is_plain { 0 } else { EVENT_IDX | INDIRECT })?;
     let Disk { transport, capacity, features, data, .. } = &disk;
     println!(
@@ -79,9 +82,12 @@ pub fn io(arguments: &mut Arguments) -> Reply {
         let depth = depth.clamp(1, disk.depth());
         let (kicks, interrupts) = (disk.ring.kicks, virtio::interrupts());
         let workload = disk.workload(bytes / BLOCK, writes);
+        let begin = timer::now();
         disk.random_io(&mut Random::new(seed), count, depth, workload)?;
+        let ticks = timer::now() - begin;
         println!(
-            "ok ios={count} kicks={} interrupts={} lost={}",
+            "ok ios={count} ticks={ticks} hz={} kicks={} interrupts={} lost={}",
+            timer::frequency(),
             disk.ring.kicks - kicks,
             virtio::interrupts() - interrupts,
             disk.lost

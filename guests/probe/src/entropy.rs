@@ -21,6 +21,7 @@ pub fn entropy(arguments: &mut Arguments) -> Reply {
     let transport = Transport::find(slot)?;
     check(transport.read(register::DEVICE_ID) == ENTROPY, "no entropy device is there")?;
     close();
+    crate::net::close();
     let agreed = transport.begin(VERSION_1)?;
     let mut ring = Ring::begin(transport, memory(), agreed)?;
     let at = memory() + ring::BYTES;

@@ -5,6 +5,7 @@
 use crate::access::{Kind, touch};
 use crate::arch::{get, order, put};
 use crate::disk::{Disk, close, memory, with_disk};
+use crate::net;
 use crate::reply::{Arguments, Refusal, Reply, check};
 use crate::virtio::ring::{self, NEXT, TABLE_FLAG, WRITE, describe};
 use crate::virtio::{EVENT_IDX, INDIRECT, Transport, VERSION_1, register};
@@ -120,6 +121,9 @@ pub fn attack(arguments: &mut Arguments) -> Reply {
     let (slot, seed, rounds) = (arguments.number()?, arguments.number()?, arguments.number()?);
     let transport = Transport::find(slot)?;
     close();
+    net::close();
+    // Frames to be sent are what a network device looks for by itself.
+    let queues = if transport.read(register::DEVICE_ID) == net::NETWORK { 2 } else { 1 };
     let mut random = Random::new(seed);
     let (ram, bytes) = board().ram;
     let behind = memory() + PLAYGROUND;
@@ -133,7 +137,10 @@ pub fn attack(arguments: &mut Arguments) -> Reply {
         match random.below(4) {
             0 => (0..16).for_each(|_| faults += u64::from(write_anything(transport, &mut random).is_err())),
             1 => hand_over_anything(transport, &mut random)?,
-            _ => broken += u64::from(ring_of_anything(transport, &mut random)?),
+            n => {
+                let queue = (n as u32) % queues;
+                broken += u64::from(ring_of_anything(transport, queue, &mut random)?);
+            }
         }
     }
     transport.reset();
@@ -218,7 +225,7 @@ fn hand_over_anything(transport: Transport, random: &mut Random) -> Reply {
 }
 
 /// A sound queue whose descriptors are not; true if the device said so.
-fn ring_of_anything(transport: Transport, random: &mut Random) -> Result<bool, Refusal> {
+fn ring_of_anything(transport: Transport, queue: u32, random: &mut Random) -> Result<bool, Refusal> {
     const SIZE: u64 = 16;
     let (table, driver, device) = (memory(), memory() + 0x1000, memory() + 0x2000);
     transport.begin(VERSION_1 | random.pick(&[0, INDIRECT, EVENT_IDX, INDIRECT | EVENT_IDX]))?;
@@ -231,12 +238,13 @@ fn ring_of_anything(transport: Transport, random: &mut Random) -> Result<bool, R
         let any = random.next() as u16;
         put(driver + 4 + 2 * slot, random.pick(&[slot as u16, slot as u16, slot as u16, 0, 16, any]));
     }
-    transport.hand_over(SIZE as u32, table, driver, device);
+    transport.hand_over_queue(queue, SIZE as u32, [table, driver, device]);
+    transport.ready();
     order();
     let any = random.next() as u16;
     put(driver + 2, random.pick(&[1, 1, 8, 16, 17, 0x8000, any]));
     order();
-    transport.write(register::QUEUE_NOTIFY, 0);
+    transport.write(register::QUEUE_NOTIFY, queue);
     pause(random.below(WATCH_US));
     Ok(transport.read(register::STATUS) & crate::virtio::NEEDS_RESET != 0)
 }

@@ -20,6 +20,7 @@ mod entropy;
 mod hostile;
 mod interrupts;
 mod lives;
+mod net;
 mod reply;
 mod selftest;
 mod sysreg;
@@ -32,7 +33,7 @@ use rt::timer::{self, Timer};
 use rt::{board, console, gic, print, println, psci};
 
 /// Longest command line.
-const LINE: usize = 200;
+const LINE: usize = 400;
 /// Looks at the console per second while nothing is typed.
 const LOOKS_HZ: u64 = 500;
 
@@ -106,6 +107,21 @@ const COMMANDS: &[Command] = &[
     ("flyingreset", "SLOT SEED: SYSTEM_RESET with requests of that disk in flight", hostile::flying_reset),
     ("vread", "SLOT ROUNDS: loads every offset of the transport, in every size; ok", hostile::read_all),
     ("vattack", "SLOT SEED ROUNDS: nonsense in registers and rings; ok faults=.. broken=..", hostile::attack),
+    ("nopen", "SLOT IP: makes the driver of that network device ready, with that own address; ok mac=..", net::open),
+    (
+        "nping",
+        "MAC IP BYTES COUNT WINDOW [AGAIN_MS]: checked frames to another probe's `necho`; ok ticks=..",
+        net::ping,
+    ),
+    ("necho", "answers checked frames until their sender says that it is done; ok answered=.. others=..", net::echo),
+    ("nsend", "HEX BYTES [COUNT]: sends that frame, padded with zeros; ok when the device has taken it", net::send),
+    ("nflood", "HEX BYTES MILLISECONDS: that frame again and again; ok frames=.. ticks=..", net::flood),
+    ("nsink", "MILLISECONDS: what comes in that time, from the first frame on; ok frames=.. bytes=..", net::sink),
+    (
+        "nattack",
+        "SLOT SEED ROUNDS MAC IP MAC IP: what no driver sends, to these two; ok broken=..",
+        net::hostile::attack,
+    ),
     ("entropy", "SLOT BYTES: ok bytes=.. HEX", entropy::entropy),
     ("crash", "an undefined instruction that nobody expects: panics and powers off", crash),
     ("faultloop", "points the vectors nowhere and faults: never ends", sysreg::fault_loop),

@@ -153,12 +153,22 @@ impl Transport {
 
     /// Hands over queue 0 with these parts, whatever they are, and says that the driver is ready.
     pub fn hand_over(self, size: u32, descriptors: u64, driver: u64, device: u64) {
-        self.write(QUEUE_SEL, 0);
+        self.hand_over_queue(0, size, [descriptors, driver, device]);
+        self.ready();
+    }
+
+    /// Hands over a queue: its descriptors, the driver's area and the device's, whatever they are.
+    pub fn hand_over_queue(self, queue: u32, size: u32, [descriptors, driver, device]: [u64; 3]) {
+        self.write(QUEUE_SEL, queue);
         self.write(QUEUE_NUM, size);
         self.write_wide(QUEUE_DESC, descriptors);
         self.write_wide(QUEUE_DRIVER, driver);
         self.write_wide(QUEUE_DEVICE, device);
         self.write(QUEUE_READY, 1);
+    }
+
+    /// Says that the driver is ready, after [`Self::begin`] and its queues.
+    pub fn ready(self) {
         self.write(STATUS, ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK);
     }
 
