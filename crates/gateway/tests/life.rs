@@ -217,6 +217,20 @@ fn another_address_ends_all_flows() {
 }
 
 #[test]
+fn flows_wait_for_a_lease_that_was_lost() {
+    let memory = Memory::new(16);
+    let mut world = World::ready(&memory);
+    world.guest(0, &tcp((ip(0), 4000), (FAR, 80), "S", b""));
+    world.sink.0.clear();
+    memory.store(0, [1, 2, 3, 4]);
+    world.restart();
+    let reply = tcp((FAR, 80), (OUTSIDE, 4000), "SA", b"");
+    world.stays_out(&reply, Reason::NoRoute);
+    world.bind();
+    world.comes_in(&reply, 0, &tcp((FAR, 80), (ip(0), 4000), "SA", b""));
+}
+
+#[test]
 fn the_newest_packet_waits_for_its_neighbour_and_not_forever() {
     let memory = Memory::new(16);
     let mut world = World::ready(&memory);
