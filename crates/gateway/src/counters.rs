@@ -81,7 +81,7 @@ pub struct Counters {
 
 /// Where a frame came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum From {
+pub(crate) enum Origin {
     Port(usize),
     Uplink,
 }
@@ -98,7 +98,7 @@ impl Counters {
         Self { ports: vec![Tally::default(); ports].into_boxed_slice(), uplink: Tally::default() }
     }
 
-    pub(crate) fn count(&mut self, from: From, outcome: Result<Done, Reason>) {
+    pub(crate) fn count(&mut self, from: Origin, outcome: Result<Done, Reason>) {
         let Some(tally) = self.tally(from) else { return };
         let counter = match outcome {
             Ok(Done::Forwarded) => Some(&mut tally.forwarded),
@@ -117,10 +117,10 @@ impl Counters {
         }
     }
 
-    pub(crate) fn tally(&mut self, from: From) -> Option<&mut Tally> {
+    pub(crate) fn tally(&mut self, from: Origin) -> Option<&mut Tally> {
         match from {
-            From::Port(port) => self.ports.get_mut(port),
-            From::Uplink => Some(&mut self.uplink),
+            Origin::Port(port) => self.ports.get_mut(port),
+            Origin::Uplink => Some(&mut self.uplink),
         }
     }
 }

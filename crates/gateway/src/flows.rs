@@ -37,7 +37,7 @@ pub(crate) struct Flows<'r, S: Slots> {
     /// The uplink's address, which all flows have outside.
     uplink: Ipv4Addr,
     items: Box<[Option<Flow>]>,
-    free: Vec<usize>,
+    free: Vec<u16>,
     by_inside: Index,
     by_outside: Index,
     /// By port and class.
@@ -60,14 +60,14 @@ pub(crate) struct Birth {
 impl<'r, S: Slots> Flows<'r, S> {
     /// An empty table, as long as the record.
     pub fn new(record: &'r S, ports: usize, gateway: Ipv4Addr, forwards: usize, random: &mut Random) -> Self {
-        let capacity = record.count().saturating_sub(FIRST_SLOT).min(u32::MAX as usize / 2);
+        let capacity = record.count().saturating_sub(FIRST_SLOT).min(index::MAX.saturating_sub(forwards));
         let hash = Hash([random.next(), random.next()]);
         Self {
             record,
             gateway,
             uplink: Ipv4Addr::UNSPECIFIED,
             items: vec![None; capacity].into_boxed_slice(),
-            free: (0..capacity).rev().collect(),
+            free: (0..capacity as u16).rev().collect(),
             by_inside: Index::new(capacity),
             by_outside: Index::new(capacity),
             orders: Orders::new(ports.saturating_mul(Class::ALL.len()), capacity),
@@ -108,7 +108,9 @@ impl<'r, S: Slots> Flows<'r, S> {
                 self.erase(item);
             }
         }
-        self.free = (0..self.items.len()).rev().filter(|item| self.get(*item).is_none()).collect();
+        self.free.clear();
+        let items = (0..self.items.len() as u16).rev();
+        self.free.extend(items.filter(|item| self.items.get(usize::from(*item)).is_some_and(Option::is_none)));
     }
 
     /// Empties a slot, unless it is empty: a write is not free for every implementation.
@@ -241,9 +243,9 @@ impl<'r, S: Slots> Flows<'r, S> {
     pub fn add(&mut self, birth: Birth, outside: u16, now_s: u32) -> Result<usize, Reason> {
         let Birth { protocol, port, inside, remote, state } = birth;
         let flow = Flow { protocol, port, inside, outside, remote, state, seen_s: now_s };
-        let item = self.free.pop().ok_or(Reason::TableFull)?;
+        let item = self.free.pop().map(usize::from).ok_or(Reason::TableFull)?;
         if !self.insert(item, flow) {
-            self.free.push(item);
+            self.free.push(item as u16);
             return Err(Reason::TableFull);
         }
         self.save(item, flow);
@@ -283,7 +285,7 @@ impl<'r, S: Slots> Flows<'r, S> {
         if let Some(used) = self.used.get_mut(usize::from(flow.port)) {
             *used = used.saturating_sub(1);
         }
-        self.free.push(item);
+        self.free.push(item as u16);
     }
 
     fn save(&self, item: usize, flow: Flow) {

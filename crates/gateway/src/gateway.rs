@@ -4,7 +4,7 @@ mod inside;
 mod outside;
 mod route;
 
-use crate::counters::From;
+use crate::counters::Origin;
 use crate::dhcp::client::Action;
 use crate::dhcp::lease::Lease;
 use crate::flow::{Endpoint, Protocol};
@@ -111,14 +111,14 @@ impl<'r, S: Slots> Gateway<'r, S> {
     /// changed in place.
     pub fn from_port(&mut self, port: usize, frame: &mut [u8], now_ms: u64, out: &mut impl Out) {
         let outcome = self.take_from_port(port, frame, now_ms, out);
-        self.counters.count(From::Port(port), outcome);
+        self.counters.count(Origin::Port(port), outcome);
         self.count_lost();
     }
 
     /// Takes a frame from the uplink, likewise.
     pub fn from_uplink(&mut self, frame: &mut [u8], now_ms: u64, out: &mut impl Out) {
         let outcome = self.take_from_uplink(frame, now_ms, out);
-        self.counters.count(From::Uplink, outcome);
+        self.counters.count(Origin::Uplink, outcome);
         self.count_lost();
     }
 

@@ -20,7 +20,7 @@ impl Out for Headers {
     fn to_uplink(&mut self, frame: &[u8]) {
         self.0 += 1;
         assert!(frame.len() <= 1514);
-        let ethernet = EthernetFrame::new_checked(frame).unwrap();
+        let ethernet = EthernetFrame::new_checked(frame).expect("a header");
         if ethernet.ethertype() == EthernetProtocol::Ipv4 {
             let packet = packet(frame);
             assert!(packet.verify_checksum() && packet.hop_limit() > 0);

@@ -217,6 +217,77 @@ fn another_address_ends_all_flows() {
 }
 
 #[test]
+fn the_next_life_knows_which_flow_was_used_last() {
+    let memory = Memory::new(1 + 4);
+    let mut world = World::ready(&memory);
+    let query = |port: usize, number: u16| udp((ip(port), number), (FAR, 9), b"");
+    (1..=4).for_each(|number| world.guest(0, &query(0, 4000 + number)));
+    world.wait(10_000);
+    world.guest(0, &query(0, 4001));
+    world.restart();
+    world.guest(1, &query(1, 5000));
+    world.sink.0.clear();
+    for (number, lives) in [(4001, true), (4002, false), (4003, true), (4004, true)] {
+        world.hear(&from_outside(&udp((FAR, 9), (OUTSIDE, number), b"")));
+        assert_eq!(world.sink.0.pop_front().is_some(), lives, "{number}");
+    }
+}
+
+#[test]
+fn a_guest_that_scans_the_network_does_not_make_the_router_forgotten() {
+    let memory = Memory::new(64);
+    let mut world = World::ready(&memory);
+    for host in 100..200 {
+        world.guest(0, &udp((ip(0), 4000), (Ipv4Addr::new(10, 0, 2, host), 9), b""));
+        world.now_ms += 100;
+    }
+    world.sink.0.clear();
+    world.goes_out(0, &udp((ip(0), 4000), (FAR, 9), b""), &udp((OUTSIDE, 4000), (FAR, 9), b""));
+    // As many questions as the limit allows, whatever the guest sends.
+    for host in 100..200 {
+        world.guest(0, &udp((ip(0), 4001), (Ipv4Addr::new(10, 0, 2, host), 9), b""));
+    }
+    assert!(world.sink.0.len() <= 20);
+}
+
+#[test]
+fn a_group_is_nobodys_address() {
+    let memory = Memory::new(16);
+    let mut world = World::ready(&memory);
+    let host = Ipv4Addr::new(10, 0, 2, 40);
+    world.guest(0, &udp((ip(0), 4000), (host, 9), b""));
+    world.sink.0.clear();
+    for mac in [[0xff; 6], [1, 0, 0x5e, 0, 0, 1], [0; 6], UPLINK_MAC] {
+        world.hear(&arp(ArpOperation::Reply, (mac, host), (UPLINK_MAC, OUTSIDE)));
+        assert!(world.sink.0.is_empty());
+    }
+}
+
+#[test]
+fn a_lease_from_the_future_is_none() {
+    let memory = Memory::new(16);
+    World::ready(&memory);
+    let mut world = World::new(&memory, 500);
+    world.poll();
+    assert_eq!(world.gateway.uplink_address(), None);
+    world.bind();
+}
+
+#[test]
+fn flows_wait_for_a_lease_that_was_lost() {
+    let memory = Memory::new(16);
+    let mut world = World::ready(&memory);
+    world.guest(0, &tcp((ip(0), 4000), (FAR, 80), "S", b""));
+    world.sink.0.clear();
+    memory.store(0, [1, 2, 3, 4]);
+    world.restart();
+    let reply = tcp((FAR, 80), (OUTSIDE, 4000), "SA", b"");
+    world.stays_out(&reply, Reason::NoRoute);
+    world.bind();
+    world.comes_in(&reply, 0, &tcp((FAR, 80), (ip(0), 4000), "SA", b""));
+}
+
+#[test]
 fn the_newest_packet_waits_for_its_neighbour_and_not_forever() {
     let memory = Memory::new(16);
     let mut world = World::ready(&memory);

@@ -128,7 +128,10 @@ fn errors_from_inside_are_translated_too() {
     let (outside, inside) = (udp((FAR, 7), (OUTSIDE, 5353), b"?"), udp((FAR, 7), (ip(1), 53), b"?"));
     world.comes_in(&outside, 1, &inside);
     world.goes_out(1, &icmp_error(ip(1), FAR, (3, 3), &inside), &icmp_error(OUTSIDE, FAR, (3, 3), &outside));
-    // Not about another guest's packets.
+    // To the quoted packet's sender only.
+    world.guest(1, &icmp_error(ip(1), ROUTER, (3, 3), &inside));
+    // Not other messages, and not about another guest's packets.
+    world.guest(1, &icmp_error(ip(1), FAR, (5, 1), &inside));
     world.guest(0, &icmp_error(ip(0), FAR, (3, 3), &inside));
     assert!(world.sink.0.is_empty());
 }

@@ -3,8 +3,10 @@
 use alloc::boxed::Box;
 use alloc::vec;
 
-/// No item.
-const NONE: u32 = u32::MAX;
+/// No item. Items are numbered by 16 bits: there are no more ports outside for them anyway.
+const NONE: u16 = u16::MAX;
+/// Most items of a table.
+pub(crate) const MAX: usize = NONE as usize;
 
 /// Hashes with a secret key, so that nobody outside can make long chains.
 #[derive(Clone, Debug)]
@@ -28,14 +30,14 @@ fn fold(a: u64, b: u64) -> u64 {
 #[derive(Debug)]
 pub(crate) struct Index {
     /// The first of each chain; a power of two.
-    chains: Box<[u32]>,
+    chains: Box<[u16]>,
     /// The next in its chain, of each item.
-    next: Box<[u32]>,
+    next: Box<[u16]>,
 }
 
 impl Index {
     pub fn new(capacity: usize) -> Self {
-        let chains = capacity.saturating_mul(2).next_power_of_two();
+        let chains = capacity.next_power_of_two();
         Self { chains: vec![NONE; chains].into_boxed_slice(), next: vec![NONE; capacity].into_boxed_slice() }
     }
 
@@ -55,7 +57,7 @@ impl Index {
         let place = self.place(hash);
         if let (Some(first), Some(next)) = (self.chains.get_mut(place), self.next.get_mut(item)) {
             *next = *first;
-            *first = item as u32;
+            *first = item as u16;
         }
     }
 
@@ -63,10 +65,10 @@ impl Index {
     pub fn remove(&mut self, hash: u64, item: usize) {
         let place = self.place(hash);
         let Some(after) = self.next.get(item).copied() else { return };
-        let before = self.chain(hash).find(|at| self.next.get(*at) == Some(&(item as u32)));
+        let before = self.chain(hash).find(|at| self.next.get(*at) == Some(&(item as u16)));
         let link = match before {
             Some(before) => self.next.get_mut(before),
-            None => self.chains.get_mut(place).filter(|first| **first == item as u32),
+            None => self.chains.get_mut(place).filter(|first| **first == item as u16),
         };
         if let Some(link) = link {
             *link = after;

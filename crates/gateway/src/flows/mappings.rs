@@ -20,7 +20,7 @@ struct Mapping {
     inside: Endpoint,
     outside: u16,
     is_forward: bool,
-    users: u32,
+    users: u16,
 }
 
 /// All mappings.
@@ -28,7 +28,7 @@ struct Mapping {
 pub(crate) struct Mappings {
     hash: Hash,
     items: Box<[Option<Mapping>]>,
-    free: Vec<usize>,
+    free: Vec<u16>,
     by_inside: Index,
     by_outside: Index,
 }
@@ -38,7 +38,7 @@ impl Mappings {
         Self {
             hash,
             items: vec![None; capacity].into_boxed_slice(),
-            free: (0..capacity).collect(),
+            free: (0..capacity as u16).collect(),
             by_inside: Index::new(capacity),
             by_outside: Index::new(capacity),
         }
@@ -97,12 +97,12 @@ impl Mappings {
         if users == 0 {
             self.by_inside.remove(self.inside_hash(protocol, mapping.inside), item);
             self.by_outside.remove(self.outside_hash(protocol, outside), item);
-            self.free.push(item);
+            self.free.push(item as u16);
         }
     }
 
     fn insert(&mut self, mapping: Mapping) -> bool {
-        let Some(item) = self.free.pop() else { return false };
+        let Some(item) = self.free.pop().map(usize::from) else { return false };
         let Some(slot) = self.items.get_mut(item) else { return false };
         *slot = Some(mapping);
         self.by_inside.insert(self.inside_hash(mapping.protocol, mapping.inside), item);

@@ -3,10 +3,10 @@
 use alloc::boxed::Box;
 use alloc::vec;
 
-const NONE: u32 = u32::MAX;
+const NONE: u16 = u16::MAX;
 
 /// Before and after an item, or first and last of a list.
-type Pair = [u32; 2];
+type Pair = [u16; 2];
 
 /// Lists of items; an item is in at most one.
 #[derive(Debug)]
@@ -31,8 +31,8 @@ impl Orders {
         let Some(last) = self.ends.get(list).map(|ends| ends[0]) else { return };
         let Some(link) = self.links.get_mut(item) else { return };
         *link = [last, NONE];
-        self.connect(list, last, item as u32);
-        self.connect(list, item as u32, NONE);
+        self.connect(list, last, item as u16);
+        self.connect(list, item as u16, NONE);
     }
 
     /// Takes an item out of the list in which it is.
@@ -42,7 +42,7 @@ impl Orders {
     }
 
     /// Makes two neighbours; NONE is the list's own place in the ring.
-    fn connect(&mut self, list: usize, before: u32, after: u32) {
+    fn connect(&mut self, list: usize, before: u16, after: u16) {
         if let Some(pair) = self.pair(list, before) {
             pair[1] = after;
         }
@@ -51,7 +51,7 @@ impl Orders {
         }
     }
 
-    fn pair(&mut self, list: usize, item: u32) -> Option<&mut Pair> {
+    fn pair(&mut self, list: usize, item: u16) -> Option<&mut Pair> {
         match item {
             NONE => self.ends.get_mut(list),
             item => self.links.get_mut(item as usize),

@@ -64,7 +64,7 @@ impl<S: Slots> Gateway<'_, S> {
         if is_broadcast {
             return Err(Reason::Destination);
         }
-        match wire::is_echo_request(&header, frame) && is_ours {
+        match is_ours && wire::is_echo_request(&header, frame) {
             true => self.echo(number, port, &header, frame, out),
             false => self.route(number, &header, frame, now_ms, out),
         }

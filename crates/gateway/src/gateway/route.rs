@@ -1,7 +1,7 @@
 //! Packets from the ports to the uplink.
 
 use super::{Gateway, seconds};
-use crate::counters::{Done, From};
+use crate::counters::{Done, Origin};
 use crate::dhcp::lease::{Lease, is_unicast};
 use crate::error::{self, Complaint};
 use crate::flow::{Endpoint, Protocol, Side, State};
@@ -28,7 +28,10 @@ impl<S: Slots> Gateway<'_, S> {
         let transport = nat::parse(header, frame)?;
         let outcome = match &transport {
             Transport::Ends(ends) => self.forward(port, header, ends, frame, now_ms, out),
-            Transport::Icmp(_) => self.forward_error(port, header, frame, now_ms, out),
+            Transport::Icmp(message) if quote::is_error(*message) => {
+                self.forward_error(port, header, frame, now_ms, out)
+            }
+            Transport::Icmp(_) => Err(Reason::Protocol),
         };
         // Nobody complains about an ICMP error (RFC 1122, 3.2.2), or about an echo's reply.
         if let (Err(reason), Transport::Ends(ends)) = (outcome, &transport)
@@ -120,7 +123,7 @@ impl<S: Slots> Gateway<'_, S> {
     /// Makes room for a flow of a port, and counts it where one had to go.
     pub(super) fn make_room(&mut self, port: usize, now_s: u32) -> Result<(), Reason> {
         let victim = self.flows.make_room(port, now_s)?;
-        if let Some(tally) = victim.and_then(|victim| self.counters.tally(From::Port(victim))) {
+        if let Some(tally) = victim.and_then(|victim| self.counters.tally(Origin::Port(victim))) {
             tally.evicted = tally.evicted.wrapping_add(1);
         }
         Ok(())
