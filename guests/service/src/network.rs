@@ -18,6 +18,7 @@ use abi::plan::{Kind, Nic, Plan};
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::net::Ipv4Addr;
 use gateway::Gateway;
 use kept::Kept;
 use switch::Switch;
@@ -45,6 +46,8 @@ pub struct Network {
     pub is_touched: bool,
     /// When the gateway has something to do by itself.
     due: Option<u64>,
+    /// The address outside that was last spoken of.
+    said: Option<Ipv4Addr>,
 }
 
 impl Network {
@@ -75,6 +78,7 @@ impl Network {
             chain: Box::new(Chain::new()),
             is_touched: true,
             due: None,
+            said: None,
         })
     }
 
@@ -99,7 +103,20 @@ impl Network {
                 let rest = event.saturating_sub(timer::board_ms());
                 timer::now().saturating_add(timer::ticks(rest.min(DAY_MS)))
             });
+            self.say_address();
         }
+    }
+
+    fn say_address(&mut self) {
+        let address = self.gateway.uplink_address();
+        if address == self.said {
+            return;
+        }
+        match address {
+            Some(address) => say!("network: {address} outside"),
+            None => say!("warn: network: no address outside any more"),
+        }
+        self.said = address;
     }
 
     /// When there is something to do although nobody asks.

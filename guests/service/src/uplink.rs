@@ -110,7 +110,9 @@ impl Uplink {
                 continue;
             }
             found = Self::start(place, transport);
-            if found.is_none() {
+            if let Some(Self { mac: [a, b, c, d, e, f], .. }) = &found {
+                say!("network device at transport {number}: {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}");
+            } else {
                 say!("error: the network device at transport {number} is not used: it cannot be set up");
             }
         }
