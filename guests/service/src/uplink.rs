@@ -31,7 +31,7 @@ const F_MAC: u64 = 1 << 5;
 /// Bytes of a MAC address, which the configuration space begins with.
 const MAC: usize = 6;
 
-const _: () = assert!(PAGE_SIZE as usize % BUFFER == 0);
+const _: () = assert!((PAGE_SIZE as usize).is_multiple_of(BUFFER));
 
 /// A buffer for each element of a queue, and which of them the device has.
 struct Buffers {
