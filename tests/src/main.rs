@@ -17,6 +17,7 @@ mod disk_figures;
 mod elcount;
 mod figures;
 mod gdb;
+mod interrupts;
 mod life;
 mod machine;
 mod monitor;
