@@ -18,6 +18,7 @@ mod elcount;
 mod figures;
 mod gdb;
 mod host;
+mod interrupts;
 mod life;
 mod machine;
 mod monitor;
