@@ -93,7 +93,8 @@ fn names(shell: &mut Shell, uplink: &Uplink, run: &Run) -> Result<()> {
 }
 
 fn upload(shell: &mut Shell, web: &Web) -> Result<()> {
-    let make = format!("head -c {BYTES} /dev/urandom >/tmp/own && sha256sum </tmp/own");
+    // busybox takes what it posts for text, which ends at a zero.
+    let make = format!("head -c {BYTES} /dev/urandom | base64 >/tmp/own && sha256sum </tmp/own");
     let expected = shell.run(&make, SHORT)?;
     shell.run(&format!("wget -q -O - --post-file=/tmp/own http://{HOST}:{}/", web.port), WORK)?;
     let received = web.received();
@@ -106,6 +107,7 @@ fn upload(shell: &mut Shell, web: &Web) -> Result<()> {
 /// What the host sends comes back as the checksum that Linux makes of it.
 fn reach(shell: &mut Shell, monitor: &mut Monitor, content: &[u8]) -> Result<()> {
     shell.run("(nc -ll -p 22 -e sha256sum &)", SHORT)?;
+    listens(shell, 22)?;
     let port = Uplink::host_port(monitor, 2222)?;
     let (said, expected) = (host::converse(port, content)?, host::sha256(content));
     let said = String::from_utf8_lossy(&said);
@@ -117,10 +119,16 @@ fn serve(shell: &mut Shell, monitor: &mut Monitor) -> Result<()> {
     let expected = shell
         .run("mkdir -p /tmp/www && head -c 1000003 /dev/urandom >/tmp/www/file && sha256sum </tmp/www/file", SHORT)?;
     shell.run("httpd -h /tmp/www", SHORT)?;
+    listens(shell, 80)?;
     let port = Uplink::host_port(monitor, 8080)?;
     let answer = host::converse(port, b"GET /file HTTP/1.0\r\n\r\n")?;
     let end = answer.windows(4).position(|window| window == b"\r\n\r\n").context("no end of the headers")?;
     let sum = host::sha256(answer.get(end + 4..).unwrap_or_default());
     ensure!(expected.starts_with(&sum), "Linux served {expected}, the host got {sum}");
     Ok(())
+}
+
+/// Waits until somebody does.
+fn listens(shell: &mut Shell, port: u16) -> Result<()> {
+    shell.run(&format!("until netstat -ltn | grep -q ':{port} '; do sleep 0.1; done"), SHORT).map(drop)
 }
