@@ -9,6 +9,7 @@ use crate::counters::CTRL_T;
 use crate::elcount::{self, Longest, Start};
 use crate::machine::{GicVersion, Machine, Recipe};
 use crate::monitor::{Monitor, Socket};
+use crate::net_figures;
 use crate::probe::Probe;
 use crate::run::Run;
 use crate::symbols::Symbols;
@@ -160,13 +161,15 @@ impl fmt::Display for Cause<'_> {
 }
 
 /// What the issues allow: the worst sample of a row.
-pub const BOUNDS: [(&str, u64); 8] = [
+pub const BOUNDS: [(&str, u64); 10] = [
     (SMALL_ROW, 500_000),
     (LINUX_ROW, 15_000_000),
     ("notify_awake", 120),
     ("notify_asleep", 300),
     ("exits_100_reads_4k_d1", 300),
     ("exits_100_reads_4k_d32", 20),
+    (net_figures::EXITS_ROW, 5),
+    (net_figures::IDLE_ROW, 0),
     ("service_image", 512 << 10),
     ("service_per_partition", 128 << 10),
 ];

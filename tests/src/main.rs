@@ -22,6 +22,7 @@ mod interrupts;
 mod life;
 mod machine;
 mod monitor;
+mod net_figures;
 mod probe;
 mod project;
 mod promises;
