@@ -4,7 +4,6 @@
 
 pub mod barrier;
 pub mod cache;
-pub mod crc;
 pub mod el1;
 pub mod firmware;
 pub mod guest;

@@ -75,8 +75,8 @@ extern "C" fn boot_primary(device_tree: u64, load: u64) -> ! {
     }
     let version = tree.gic(board).unwrap_or_else(|error| refuse!("{error}"));
     gic::found(version);
-    if !el1::has_crc32() {
-        refuse!("this core has no CRC32 instructions (FEAT_CRC32), which guests are checked with");
+    if !el1::has_simd() {
+        refuse!("this core has no Advanced SIMD, which guests are copied with");
     }
     memory::open_pool(system.pool, system.partitions.iter().map(|partition| partition.virtio.len()).sum());
     start_all(board, system, bundle, &tree, version)

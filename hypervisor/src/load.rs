@@ -2,7 +2,7 @@
 //!
 //! All cores of the partition share it: each takes the next block of 2 MiB from where it waits at EL2, until none is
 //! left; the one that finishes last checks and goes on. Everything that no payload covers is zeroed before a further
-//! life (and before the first with `scrub_at_boot`). Each payload's CRC-32C is computed while its bytes are copied,
+//! life (and before the first with `scrub_at_boot`). Each payload's checksum is computed while its bytes are copied,
 //! block by block, and a difference names the payload. What was written is cleaned to the point of coherency, since the
 //! guest starts with its MMU and caches off.
 
@@ -14,7 +14,7 @@ use crate::partition::{self, Partition};
 use addr::{Address, BLOCK_2M, Ipa, Pa};
 use core::sync::atomic::{AtomicU32, Ordering};
 use life::Event;
-use manifest::{MAX_PAYLOADS, Payload, PayloadKind};
+use manifest::{MAX_PAYLOADS, Payload, PayloadKind, checksum};
 use vgic::Version;
 
 /// What is to be done with the RAM.
@@ -36,8 +36,8 @@ pub struct Work {
     job: AtomicU32,
     next: AtomicU32,
     done: AtomicU32,
-    /// CRC-32C registers of the payloads, put together from pieces ([`manifest::crc32c`]).
-    crcs: [AtomicU32; MAX_PAYLOADS],
+    /// The payloads' checksums, of the pieces so far ([`manifest::checksum`]).
+    sums: [[AtomicU32; 4]; MAX_PAYLOADS],
 }
 
 /// A run of guest RAM, `[start, end)`.
@@ -64,13 +64,13 @@ impl Work {
             job: AtomicU32::new(Job::None as u32),
             next: AtomicU32::new(0),
             done: AtomicU32::new(0),
-            crcs: [const { AtomicU32::new(0) }; MAX_PAYLOADS],
+            sums: [const { [const { AtomicU32::new(0) }; 4] }; MAX_PAYLOADS],
         }
     }
 
     /// Begins `job`; the caller wakes the cores. No other is under way.
     pub fn begin(&self, job: Job) {
-        self.crcs.iter().for_each(|crc| crc.store(0, Ordering::Relaxed));
+        self.sums.as_flattened().iter().for_each(|lane| lane.store(0, Ordering::Relaxed));
         self.done.store(0, Ordering::Relaxed);
         self.job.store(job as u32, Ordering::Relaxed);
         self.next.store(0, Ordering::Release);
@@ -181,22 +181,24 @@ fn offset_in(bank: &manifest::Bank, ipa: Ipa) -> Option<u64> {
     ipa.offset_from(bank.ipa).filter(|offset| *offset < bank.pa.size())
 }
 
-/// Copies `count` bytes of `payload` from its byte `from` on, and adds them to its CRC.
+/// Copies `count` bytes of `payload` from its byte `from` on, and adds them to its checksum.
 fn copy_piece(partition: &Partition, n: usize, payload: &Payload, from: u64, to: *mut u8, count: usize) {
     if count == 0 {
         return;
     }
-    // The manifest's payloads lie in the bundle (validated): an empty slice here fails the CRC.
+    // The manifest's payloads lie in the bundle (validated): an empty slice here fails the check.
     let bytes = payload
         .offset
         .checked_add(from)
         .and_then(|start| partition::bundle().get(start as usize..start as usize + count))
         .unwrap_or(&[]);
-    let before = if from == 0 { !0 } else { 0 };
-    // SAFETY: `to` has room for `count` bytes in this core's window, and the bundle does not overlap guest RAM.
-    let crc = unsafe { cache::copy(to, bytes.as_ptr(), bytes.len(), before) };
-    let behind = payload.size - from - count as u64;
-    partition.work.crcs[n].fetch_xor(manifest::crc32c::shift(crc, behind), Ordering::AcqRel);
+    let start = checksum::start(from, payload.size);
+    // SAFETY: `to` has room for `count` bytes in this core's window, and the bundle does not overlap guest RAM. This core
+    // is between two lives of its guest (`vcpu::idle`): the way back is `guest::enter`.
+    let sum = unsafe { cache::copy(to, bytes.as_ptr(), bytes.len(), start) };
+    for (all, lane) in partition.work.sums[n].iter().zip(sum) {
+        all.fetch_add(lane, Ordering::AcqRel);
+    }
 }
 
 /// Every block is done: check, and tell the life.
@@ -216,8 +218,8 @@ fn finish(partition: &'static Partition, job: u32) {
 fn is_intact(partition: &Partition) -> bool {
     let mut is_intact = true;
     for (n, payload) in wanted(partition) {
-        let found = !partition.work.crcs[n].load(Ordering::Acquire);
-        if payload.size != 0 && found != payload.crc32c {
+        let found = partition.work.sums[n].each_ref().map(|lane| lane.load(Ordering::Acquire));
+        if found != payload.checksum {
             is_intact = false;
             let what = match payload.kind {
                 PayloadKind::Kernel => "kernel",
@@ -226,9 +228,8 @@ fn is_intact(partition: &Partition) -> bool {
                 PayloadKind::DeviceTreeV2 | PayloadKind::DeviceTreeV3 => "device tree",
             };
             error!(
-                "partition '{}' does not start: its {what} is damaged in the image (CRC-32C {found:08x}, expected {:08x}): write the image again",
+                "partition '{}' does not start: its {what} is damaged in the image: write the image again",
                 partition.name(),
-                payload.crc32c
             );
         }
     }

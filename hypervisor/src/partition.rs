@@ -10,7 +10,7 @@ use crate::memory;
 use crate::service;
 use crate::virtio;
 use abi::{IntId, PartitionId, VcpuId, Vmid, machine};
-use addr::{Address, Ipa, PAGE_SIZE, Pa};
+use addr::{Ipa, PAGE_SIZE, Pa};
 use core::sync::atomic::AtomicU64;
 use lives::Lives;
 pub use lives::{ANSWER_MS, State, tell_timer};
@@ -186,14 +186,11 @@ impl Partition {
     }
     /// Whether `ipa` is in its RAM.
     pub fn owns(&self, ipa: Ipa) -> bool {
-        self.manifest.banks.iter().any(|bank| ipa.offset_from(bank.ipa).is_some_and(|at| at < bank.pa.size()))
+        self.pa(ipa).is_some()
     }
     /// Where `ipa` is in the board's RAM, if it is in the partition's.
     pub fn pa(&self, ipa: Ipa) -> Option<Pa> {
-        self.manifest.banks.iter().find_map(|bank| {
-            let at = ipa.offset_from(bank.ipa).filter(|at| *at < bank.pa.size())?;
-            Some(Pa::new(bank.pa.start().as_u64() + at))
-        })
+        self.manifest.pa_of(ipa)
     }
     /// Every physical SPI of its assigned devices.
     fn spis(&self) -> impl Iterator<Item = IntId> {

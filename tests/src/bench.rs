@@ -8,6 +8,7 @@ use crate::disk_figures;
 use crate::elcount::{self, Stretches};
 use crate::figures;
 use crate::machine::{GicVersion, Recipe};
+use crate::net_figures;
 use crate::project::{self, Project};
 use crate::promises::speed;
 use crate::run::Run;
@@ -272,13 +273,14 @@ pub fn print(is_accepted: bool) -> Result<ExitCode> {
     Ok(if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Restarts and masked stretches, in instructions at EL2 on the guest's core, and what a disk of the service partition costs,
-/// beside what the issues allow.
+/// Restarts and masked stretches, in instructions at EL2 on the guest's core, and what a disk and the network of the service
+/// partition cost, beside what the issues allow.
 fn print_figures(run: &Run, gic: GicVersion) -> Result<Rows> {
     let mut rows = figures::restart_rows(run, gic, gic == GicVersion::V3)?;
     let (masked, causes) = figures::masked_rows(run, gic)?;
     rows.extend(masked);
     rows.extend(disk_figures::rows(run, gic)?);
+    rows.extend(net_figures::rows(run, gic)?);
     println!("{:<26} {:>12} {:>10} {:>10}", "figure", "typical", "worst", "at most");
     for (name, row) in &rows {
         let bound = figures::BOUNDS.iter().find(|(bounded, _)| bounded == name).map(|(_, most)| most.to_string());

@@ -6,6 +6,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use std::io::{Read, Write};
+use std::ops::Range;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -56,11 +57,7 @@ impl Gdb {
 
     /// What a register of `core` holds.
     pub fn register(&mut self, core: u8, register: Register) -> Result<u64> {
-        self.must_be_ok(&format!("Hg{:x}", core + 1))?;
-        let digits = self.ask(&format!("p{:x}", register.number()))?;
-        let swapped = u64::from_str_radix(&digits, 16).with_context(|| format!("{register:?} reads as {digits:?}"))?;
-        // In the machine's byte order, the first byte first.
-        Ok(swapped.swap_bytes() >> (64 - digits.len() * 4))
+        self.numbered(core, register.number().into())
     }
 
     /// Changes a register of `core`.
@@ -69,6 +66,33 @@ impl Gdb {
         let digits = if register == Register::Pstate { 8 } else { 16 };
         let value = format!("{:016x}", value.swap_bytes());
         self.must_be_ok(&format!("P{:x}={}", register.number(), &value[..digits]))
+    }
+
+    /// What the system register of this name holds on each of `cores`.
+    pub fn system_registers(&mut self, name: &str, cores: Range<u8>) -> Result<Vec<u64>> {
+        const PIECE: usize = 0xfff;
+        let mut list = String::new();
+        loop {
+            let piece = self.ask(&format!("qXfer:features:read:system-registers.xml:{:x},{PIECE:x}", list.len()))?;
+            list.push_str(piece.get(1..).context("QEMU lists no system registers")?);
+            if !piece.starts_with('m') {
+                break;
+            }
+        }
+        // `<reg name="VTTBR_EL2" bitsize="64" regnum="221" .../>`
+        let (_, rest) = list.split_once(&format!("<reg name=\"{name}\"")).with_context(|| format!("no {name}"))?;
+        let number = rest.split_once("regnum=\"").and_then(|(_, rest)| rest.split_once('"')).map(|(digits, _)| digits);
+        let number: u32 = number.with_context(|| format!("{name} has no number"))?.parse()?;
+        cores.map(|core| self.numbered(core, number)).collect()
+    }
+
+    fn numbered(&mut self, core: u8, number: u32) -> Result<u64> {
+        self.must_be_ok(&format!("Hg{:x}", core + 1))?;
+        let digits = self.ask(&format!("p{number:x}"))?;
+        let swapped =
+            u64::from_str_radix(&digits, 16).with_context(|| format!("register {number} reads as {digits:?}"))?;
+        // In the machine's byte order, the first byte first.
+        Ok(swapped.swap_bytes() >> 64_usize.saturating_sub(digits.len() * 4))
     }
 
     /// Lets the machine run until `core` is about to execute the instruction at the virtual address `at`.

@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Seconds from QEMU's start to its connection.
 const CONNECTS_WITHIN: i64 = 20;
+/// Seconds for a snapshot, which has all pages of RAM that are not zero.
+const SNAPSHOT: u64 = 60;
 
 /// A socket that waits for a QEMU.
 pub struct Socket {
@@ -146,14 +148,30 @@ impl Monitor {
         byte.with_context(|| format!("QEMU says {answer:?} of {address:#x}"))
     }
 
-    /// Writes `bytes` to physical memory, or to a device's register, at `address`; the machine stands still meanwhile.
-    pub fn write(&mut self, address: u64, bytes: &[u8]) -> Result<()> {
+    /// Stops the machine for a debugger that does `work`, and lets it go on.
+    pub fn stopped<R>(&mut self, work: impl FnOnce(&mut Gdb) -> Result<R>) -> Result<R> {
         let mut gdb = self.debug()?;
-        gdb.write_physical(address, bytes)?;
+        let result = work(&mut gdb)?;
         gdb.detach()?;
         // The next one may not have the same name as this.
         self.prompt.send("gdbserver none\n")?;
-        self.prompt.expect("(qemu) ", 20).map(drop)
+        self.prompt.expect("(qemu) ", 20)?;
+        Ok(result)
+    }
+
+    /// Writes `bytes` to physical memory, or to a device's register, at `address`; the machine stands still meanwhile.
+    pub fn write(&mut self, address: u64, bytes: &[u8]) -> Result<()> {
+        self.stopped(|gdb| gdb.write_physical(address, bytes))
+    }
+
+    /// The machine with all its devices, as QEMU would send it elsewhere.
+    pub fn snapshot(&mut self, file: &Path) -> Result<Vec<u8>> {
+        self.prompt.send(format!("migrate \"file:{}\"\n", file.display()))?;
+        self.prompt.expect("\n(qemu) ", SNAPSHOT)?;
+        // It stopped when all was sent.
+        self.prompt.send("cont\n")?;
+        self.prompt.expect("\n(qemu) ", 20)?;
+        std::fs::read(file).context("QEMU wrote no snapshot")
     }
 }
 

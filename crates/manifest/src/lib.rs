@@ -8,7 +8,7 @@
 
 mod blob;
 mod board;
-pub mod crc32c;
+pub mod checksum;
 mod mistake;
 mod pool;
 mod setting;

@@ -1,9 +1,10 @@
 //! The manifest's types: a system file after placement. Sizes in bytes, addresses absolute.
 
+use crate::checksum::Checksum;
 use crate::{Board, Device};
 use abi::service::MAX_PARTITION_DEVICES;
 use abi::{CoreId, IntId, MAX_CORES, MAX_NAME, MAX_PARTITIONS, PartitionId, Policy, machine};
-use addr::{Ipa, Pa, Region};
+use addr::{Address, Ipa, Pa, Region};
 use core::fmt;
 use heapless::{String, Vec};
 use serde::{Deserialize, Serialize};
@@ -147,8 +148,8 @@ pub struct Payload {
     pub offset: u64,
     /// Bytes.
     pub size: u64,
-    /// CRC-32C (Castagnoli, reflected, initial and final inversion) of the bytes.
-    pub crc32c: u32,
+    /// Of the bytes where they lie in RAM.
+    pub checksum: Checksum,
     /// Where the guest finds it.
     pub ipa: Ipa,
     /// Bytes zeroed behind it: an ELF segment's .bss, a kernel's image_size beyond its file.
@@ -212,6 +213,14 @@ impl System {
 }
 
 impl Partition {
+    /// What the guest sees at `ipa`; `None` where it has no RAM.
+    pub fn pa_of(&self, ipa: Ipa) -> Option<Pa> {
+        self.banks.iter().find_map(|bank| {
+            let offset = ipa.offset_from(bank.ipa).filter(|offset| *offset < bank.pa.size())?;
+            bank.pa.start().checked_add(offset)
+        })
+    }
+
     /// Whether the partition has `size` bytes at `start` and the interrupt `intid` to spare for an emulated device: no
     /// RAM lies there, and no assigned device has either. Stage 2 maps both, so neither would reach the emulation.
     #[inline(never)]

@@ -1,7 +1,7 @@
 //! The one validator: every resource has exactly one owner. Run on the host, in tests, and at boot.
 //!
 //! The manifest may be hostile: nothing here indexes, allocates, recurses or adds without a check, and every loop is
-//! bounded by the manifest's own capacities. Nothing here looks at payload bytes; their CRCs are checked while EL2
+//! bounded by the manifest's own capacities. Nothing here looks at payload bytes; their checksums are checked while EL2
 //! copies them.
 
 #[cfg(test)]

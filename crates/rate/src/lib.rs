@@ -58,6 +58,11 @@ impl Bucket {
         Ok(())
     }
 
+    /// Puts back what was taken for nothing.
+    pub fn put_back(&mut self, amount: u64) {
+        self.level = self.level.saturating_add(product(amount, self.hz)).min(self.cap);
+    }
+
     fn refill(&mut self, now_ticks: u64) {
         let since = if self.is_started { self.latest } else { now_ticks };
         let elapsed = now_ticks.saturating_sub(since);

@@ -158,3 +158,15 @@ proptest! {
         prop_assert!(bucket.take(amount, wait.until_ticks).is_ok());
     }
 }
+
+#[test]
+fn what_is_put_back_can_be_taken_again_and_never_overflows() {
+    let mut bucket = Bucket::new(NonZeroU64::new(10).unwrap(), 100, 1000);
+    assert!(bucket.take(100, 0).is_ok());
+    assert!(bucket.take(1, 0).is_err());
+    bucket.put_back(60);
+    assert!(bucket.take(61, 0).is_err());
+    assert!(bucket.take(60, 0).is_ok());
+    bucket.put_back(u64::MAX);
+    assert!(bucket.take(100, 0).is_ok() && bucket.take(1, 0).is_err(), "no more than it holds");
+}

@@ -102,6 +102,11 @@ impl Switch {
         verdict
     }
 
+    /// Whether this port has this MAC address.
+    pub fn is_port(&self, port: usize, mac: [u8; 6]) -> bool {
+        self.ports.get(port).is_some_and(|port| port.sender.mac == mac)
+    }
+
     /// Whether a frame that begins so is the gateway's alone.
     pub fn is_for_gateway(&self, head: &[u8]) -> bool {
         head.starts_with(&self.gateway)

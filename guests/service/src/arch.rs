@@ -2,6 +2,7 @@
 
 pub mod entry;
 pub mod insn;
+mod memcpy;
 pub mod mmio;
 mod vectors;
 

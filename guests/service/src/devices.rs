@@ -151,7 +151,7 @@ impl Devices {
         for place in first..first + count {
             let number = if place < count { place } else { place - count };
             let Some(device) = self.all.get_mut(number).filter(|device| device.link.is_running()) else { continue };
-            if !device.link.has_work(&device.ram) || device.is_resting() {
+            if device.is_resting() || !device.link.has_work(&device.ram) {
                 continue;
             }
             if let Backend::Nic(port) = device.backend {
@@ -225,6 +225,8 @@ impl Device {
 
     /// Begins to serve a driver. False: it has reset the device meanwhile.
     fn start(&mut self, state: &DeviceState) -> Result<bool, Unusable> {
+        // Whatever is wrong with its queues is wrong in this epoch.
+        self.link.epoch = state.epoch;
         let is_current = match &mut self.receiver {
             Some(receiver) => receiver.link.start(self.id, state, &self.ram)?,
             None => true,
@@ -233,6 +235,7 @@ impl Device {
     }
 
     fn set_broken(&mut self, epoch: u64) {
+        self.resumes_at = None;
         self.link.set_broken(epoch);
         if let Some(receiver) = &mut self.receiver {
             receiver.link.set_broken(epoch);
@@ -241,6 +244,7 @@ impl Device {
     }
 
     fn stop(&mut self, epoch: u64) {
+        self.resumes_at = None;
         self.link.stop(epoch);
         if let Some(receiver) = &mut self.receiver {
             receiver.link.stop(epoch);

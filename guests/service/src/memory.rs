@@ -34,8 +34,8 @@ impl Ram {
     pub fn copy(&self, from: Ipa, target: &Self, to: Ipa, bytes: u32) -> Result<(), Outside> {
         let source = self.banks.locate(from, bytes.into())?.as_u64();
         let place = target.banks.locate(to, bytes.into())?.as_u64();
-        // SAFETY: `locate` found both ranges in RAM that is mapped by the contract of `new`, where no Rust object is. Two
-        // partitions share none; where one sends to itself the ranges may overlap, and what arrives is its own affair.
+        // SAFETY: `locate` found both ranges in RAM that is mapped by the contract of `new`, where no Rust object is. They
+        // do not overlap: two partitions share no RAM, and nobody sends frames to himself.
         unsafe { insn::copy(source, place, bytes.into()) };
         Ok(())
     }

@@ -66,6 +66,9 @@ impl Network {
                 Kind::Disk(_) | Kind::Entropy => None,
             })
             .collect();
+        if entropy.is_none() {
+            say!("warn: network: without an entropy device port numbers can be guessed");
+        }
         let record: &'static Kept = Box::leak(Box::new(Kept::new(kept.slots())));
         let mac = uplink.as_ref().map(Uplink::mac);
         let gateway = Gateway::new(planned, &nics, mac, record, random(entropy));
@@ -82,8 +85,10 @@ impl Network {
         })
     }
 
-    /// One more port: the network device that is at this place among all devices. Ports come in the plan's order.
+    /// One more port: the network device that is at this place among all devices. Ports come in the plan's order, by which
+    /// switch and gateway number them too.
     pub fn connect(&mut self, device: usize, name: &'static str, nic: &Nic) -> usize {
+        assert!(self.switch.is_port(self.ports.len(), nic.mac), "the plan's network devices are out of order");
         self.ports.push(Port::new(device, name, nic));
         self.ports.len() - 1
     }

@@ -20,8 +20,8 @@ use virtio_drivers::transport::{DeviceType, Transport as _};
 const QUEUE: usize = 128;
 /// Bytes of a buffer, the header included: a frame of the usual MTU and a VLAN tag fit.
 const BUFFER: usize = 2048;
-/// Most frames that a guest's one packet becomes: 64 KiB, cut by the service into pieces of the usual MTU.
-const LARGEST: usize = 48;
+/// Buffers that guests leave for the gateway's own frames.
+const RESERVE: usize = 8;
 /// How long those who send wait for a device that sends nothing.
 const PATIENCE_MS: u64 = 100;
 const RECEIVE: u16 = 0;
@@ -227,11 +227,12 @@ impl Uplink {
         self.free.len()
     }
 
-    /// Whether who sends should wait: what a guest may send in one piece finds no room, and the device is at work. One
-    /// that has sent nothing for [`PATIENCE_MS`] loses frames instead, so that nobody waits for it.
-    pub fn is_busy(&mut self) -> bool {
-        self.free.len() < LARGEST
-            && self.take_back() < LARGEST
+    /// Whether who sends so many frames should wait: they find no room, and the device is at work. One that has sent
+    /// nothing for [`PATIENCE_MS`] loses frames instead, so that nobody waits for it.
+    pub fn is_busy(&mut self, frames: u32) -> bool {
+        let frames = (frames as usize).saturating_add(RESERVE).min(QUEUE);
+        self.free.len() < frames
+            && self.take_back() < frames
             && timer::now() < self.sent_at.saturating_add(timer::ticks(PATIENCE_MS))
     }
 

@@ -1,9 +1,10 @@
 //! Cache maintenance by address (Arm ARM D7.5; rule: what EL2 wrote through its caches, a guest with its MMU off
 //! reads from memory).
 
+use super::barrier;
 use super::sysreg::{CTR_EL0, DCZID_EL0};
-use super::{barrier, crc};
 use core::arch::asm;
+use manifest::checksum::{self, Checksum, LINE, MULTIPLIER};
 use tock_registers::interfaces::Readable;
 
 /// Bytes of the smallest data cache line of any cache: CTR_EL0.DminLine.
@@ -17,14 +18,11 @@ fn zva_bytes() -> usize {
     if dczid & 0x10 != 0 { 0 } else { 4 << (dczid & 0xf) }
 }
 
-/// The line that the loops of memory.s are written for.
-const LINE: usize = 64;
-
 unsafe extern "C" {
     /// memory.s
     fn zero_lines(start: *mut u8, lines: usize);
     /// memory.s
-    fn copy_lines(to: *mut u8, from: *const u8, lines: usize, crc: u32) -> u32;
+    fn copy_lines(to: *mut u8, from: *const u8, lines: usize, sum: &mut Checksum, multiplier: u32);
 }
 
 /// Cleans and invalidates `[start, start + bytes)` to the point of coherency. A DSB must follow.
@@ -64,27 +62,36 @@ pub unsafe fn zero(start: *mut u8, bytes: usize) {
     unsafe { zero_lines(middle, lines) };
 }
 
-/// Copies `bytes` from `from` to `to`, cleans them to the point of coherency, and returns the CRC-32C register
-/// (reflected, no inversion) after them. [`barrier::dsb_sy`] must follow.
+/// Copies `bytes` from `from` to `to`, cleans them to the point of coherency, and adds their lines to `sum`.
+/// [`barrier::dsb_sy`] must follow.
 ///
 /// # Safety
-/// Both ranges are mapped as normal memory and do not overlap, nobody else uses `to`, and the core has FEAT_CRC32
-/// (checked at boot).
-pub unsafe fn copy(to: *mut u8, from: *const u8, bytes: usize, crc: u32) -> u32 {
+/// Both ranges are mapped as normal memory and do not overlap, nobody else uses `to`, and no guest has anything in V0 to
+/// V5 of this core (see memory.s).
+pub unsafe fn copy(to: *mut u8, from: *const u8, bytes: usize, mut sum: Checksum) -> Checksum {
     let head = to_line(to as usize, bytes);
     let lines = if line_bytes() == LINE { (bytes - head) / LINE } else { 0 };
     let done = head + lines * LINE;
     // SAFETY: within the caller's ranges.
-    let crc = unsafe { crc::copy(to, from, head, crc) };
+    sum = unsafe { copy_part(to, from, head, sum) };
     // SAFETY: as above, in whole lines.
-    let crc = unsafe { copy_lines(to.wrapping_add(head), from.wrapping_add(head), lines, crc) };
+    unsafe { copy_lines(to.wrapping_add(head), from.wrapping_add(head), lines, &mut sum, MULTIPLIER) };
     // SAFETY: as above.
-    let crc = unsafe { crc::copy(to.wrapping_add(done), from.wrapping_add(done), bytes - done, crc) };
-    for (at, count) in [(to, head), (to.wrapping_add(done), bytes - done)] {
-        // SAFETY: as above.
-        unsafe { clean_invalidate(at as usize, count) };
-    }
-    crc
+    unsafe { copy_part(to.wrapping_add(done), from.wrapping_add(done), bytes - done, sum) }
+}
+
+/// [`copy`] of what is no whole line, or of everything on a core whose lines are others.
+///
+/// # Safety
+/// As for [`copy`].
+unsafe fn copy_part(to: *mut u8, from: *const u8, bytes: usize, sum: Checksum) -> Checksum {
+    // SAFETY: the caller maps the range, and nobody writes to the image.
+    let part = unsafe { core::slice::from_raw_parts(from, bytes) };
+    // SAFETY: within the caller's ranges, which do not overlap.
+    unsafe { to.copy_from_nonoverlapping(from, bytes) };
+    // SAFETY: the caller maps the range.
+    unsafe { clean_invalidate(to as usize, bytes) };
+    checksum::add_piece(sum, to as usize, part)
 }
 
 /// Forgets every prefetched instruction, on every core: new code was written.

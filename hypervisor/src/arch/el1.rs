@@ -314,7 +314,7 @@ fn reset_pmu() {
     set! { "pmselr_el0" = 0; }
 }
 
-/// FEAT_CRC32: the loader checks payloads with it.
-pub fn has_crc32() -> bool {
-    field(id_register(6, 0), 16) != 0
+/// Advanced SIMD: the loader copies with it, and a guest's registers are zeroed before it starts.
+pub fn has_simd() -> bool {
+    field(id_register(4, 0), 20) != 0xf
 }

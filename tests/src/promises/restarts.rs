@@ -29,9 +29,9 @@ pub const SCENARIOS: &[Scenario] = &[
         kinds: &[Kind::V3],
         when: When::Alone,
         seconds: 600,
-        promises: &[promise("B63", "a_restart_of_linux_costs_what_its_memory_costs")],
+        promises: &[promise("B63", "a_restart_of_linux_costs_at_most_15_million_el2_instructions_on_each_core")],
         body: |run| {
-            run.promise("a_restart_of_linux_costs_what_its_memory_costs", linux);
+            run.promise("a_restart_of_linux_costs_at_most_15_million_el2_instructions_on_each_core", linux);
             Ok(())
         },
     },
@@ -47,17 +47,18 @@ fn hold(run: &Run, rows: &Rows) -> Result<()> {
     Ok(())
 }
 
-fn small(run: &Run) -> Result<()> {
-    let rows = figures::restart_rows(run, gic(run.kind), false)?;
-    let above = figures::above_bounds(&rows);
+fn hold_within_bounds(run: &Run, rows: &Rows) -> Result<()> {
+    let above = figures::above_bounds(rows);
     ensure!(above.is_empty(), "{}", above.join("\n"));
-    hold(run, &rows)
+    hold(run, rows)
 }
 
-/// The bound of the issue is missed, see [`figures::LINUX_ROW`]: held is what is reached.
+fn small(run: &Run) -> Result<()> {
+    hold_within_bounds(run, &figures::restart_rows(run, gic(run.kind), false)?)
+}
+
 fn linux(run: &Run) -> Result<()> {
-    let rows = figures::restart_rows(run, gic(run.kind), true)?;
-    hold(run, &rows)
+    hold_within_bounds(run, &figures::restart_rows(run, gic(run.kind), true)?)
 }
 
 fn masked(run: &Run) -> Result<()> {

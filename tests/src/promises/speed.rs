@@ -4,6 +4,7 @@ use crate::bench::{Baseline, behind_peers, measure, measure_plain, qemu_version}
 use crate::bundle::Bundle;
 use crate::disk_figures;
 use crate::figures;
+use crate::net_figures;
 use crate::promises::linux::gic;
 use crate::run::Run;
 use crate::scenario::{Kind, Scenario, When, promise};
@@ -38,6 +39,17 @@ pub const SCENARIOS: &[Scenario] = &[
             promise("B63", "a_read_costs_what_the_baseline_says"),
         ],
         body: disk,
+    },
+    Scenario {
+        name: "net_cost",
+        kinds: &[Kind::V3, Kind::V2],
+        when: When::Alone,
+        seconds: 600,
+        promises: &[
+            promise("B63", "exits_of_packets_and_wakeups_of_an_idle_network_stay_below_their_bounds"),
+            promise("B63", "a_packet_costs_what_the_baseline_says"),
+        ],
+        body: network,
     },
     Scenario {
         name: "size",
@@ -85,6 +97,24 @@ fn disk(run: &mut Run) -> Result<()> {
         Ok(())
     });
     run.promise("a_read_costs_what_the_baseline_says", |run| {
+        let different = Baseline::read(run.project)?.far_from(&rows, run.kind);
+        ensure!(different.is_empty(), "{}\n`bulkhead-tests bench --accept` if this is meant", different.join("\n"));
+        Ok(())
+    });
+    Ok(())
+}
+
+fn network(run: &mut Run) -> Result<()> {
+    let rows = net_figures::rows(run, gic(run.kind))?;
+    for (name, row) in &rows {
+        println!("B63   {}   {name}: {}", run.kind, row.median);
+    }
+    run.promise("exits_of_packets_and_wakeups_of_an_idle_network_stay_below_their_bounds", |_| {
+        let above = figures::above_bounds(&rows);
+        ensure!(above.is_empty(), "{}", above.join("\n"));
+        Ok(())
+    });
+    run.promise("a_packet_costs_what_the_baseline_says", |run| {
         let different = Baseline::read(run.project)?.far_from(&rows, run.kind);
         ensure!(different.is_empty(), "{}\n`bulkhead-tests bench --accept` if this is meant", different.join("\n"));
         Ok(())

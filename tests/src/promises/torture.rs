@@ -7,6 +7,7 @@ use crate::control::Report;
 use crate::conversation::Conversation;
 use crate::counters::CTRL_T;
 use crate::gdb::{Gdb, Register};
+use crate::interrupts::{self, Interrupts};
 use crate::machine::{Machine, Recipe};
 use crate::monitor::{Monitor, Socket};
 use crate::probe::{Probe, field};
@@ -35,6 +36,8 @@ const LINUX_LONG: u32 = 1000;
 const FIRST_MS: u64 = 1000;
 /// How long a Linux whose PC was wrecked may take to notice; if it only hangs, a key ends it.
 const NOTICES_WITHIN: Duration = Duration::from_secs(3);
+/// Cores of the machine.
+const CORES: u8 = 4;
 /// Bytes of the witness's pattern.
 const CANARY: u64 = 2 << 20;
 
@@ -51,7 +54,7 @@ pub const SCENARIOS: &[Scenario] = &[
         promises: &[
             promise("L11", "a_small_guest_comes_back_however_often_and_however_it_ends"),
             promise("L11", "beat_and_memory_of_others_are_right_during_all_restarts"),
-            promise("L11", "el2_memory_and_interrupt_controller_are_as_in_the_first_life"),
+            promise("L11", "el2_memory_vmids_and_interrupt_controller_are_as_in_the_first_life"),
         ],
         body: small,
     },
@@ -63,7 +66,7 @@ pub const SCENARIOS: &[Scenario] = &[
         promises: &[
             promise("L11", "linux_comes_back_from_any_moment_of_its_first_second"),
             promise("L11", "beat_and_memory_of_others_are_right_during_all_restarts_of_linux"),
-            promise("L11", "el2_memory_and_interrupt_controller_are_as_in_the_first_life_of_linux"),
+            promise("L11", "el2_memory_vmids_and_interrupt_controller_are_as_in_the_first_life_of_linux"),
         ],
         body: |run| linux(run, LINUX, SEED),
     },
@@ -75,7 +78,7 @@ pub const SCENARIOS: &[Scenario] = &[
         promises: &[
             promise("L11", "linux_comes_back_from_any_moment_of_its_first_second"),
             promise("L11", "beat_and_memory_of_others_are_right_during_all_restarts_of_linux"),
-            promise("L11", "el2_memory_and_interrupt_controller_are_as_in_the_first_life_of_linux"),
+            promise("L11", "el2_memory_vmids_and_interrupt_controller_are_as_in_the_first_life_of_linux"),
         ],
         body: |run| linux(run, LINUX_LONG, SEED + 1),
     },
@@ -173,7 +176,7 @@ fn small(run: &mut Run) -> Result<()> {
     MORTAL.ready(console)?;
     WITNESS.ready(console)?;
     let watch = Watch::begin(console)?;
-    let before = (pool(console)?, interrupts_of_a_hung_probe(run, console, &mut monitor)?);
+    let before = hardware_of_a_hung_probe(run, console, &mut monitor)?;
     press_restart(console, MORTAL.name)?;
     expect_prompt(console, 2)?;
 
@@ -196,9 +199,9 @@ fn small(run: &mut Run) -> Result<()> {
         watch.check(console)?;
         check_beats(console)
     });
-    run.promise("el2_memory_and_interrupt_controller_are_as_in_the_first_life", |run| {
-        let after = (pool(console)?, interrupts_of_a_hung_probe(run, console, &mut monitor)?);
-        ensure!(before == after, "before {before:x?}\nafter {after:x?}");
+    run.promise("el2_memory_vmids_and_interrupt_controller_are_as_in_the_first_life", |run| {
+        let after = hardware_of_a_hung_probe(run, console, &mut monitor)?;
+        ensure!(before == after, "before {before:x?}\nafter  {after:x?}");
         Ok(())
     });
     Ok(())
@@ -212,46 +215,38 @@ fn end_small(console: &mut Conversation, random: &mut Random) -> Result<()> {
             MORTAL.order(console, "hang")?;
             press_restart(console, MORTAL.name)
         }
-        2..=4 => MORTAL.order(console, "reset"),
+        2 => {
+            // Timers and SPIs active in their handlers, everything else pending.
+            MORTAL.ok(console, "here hold")?;
+            press_restart(console, MORTAL.name)
+        }
+        3..=4 => MORTAL.order(console, "reset"),
         _ => MORTAL.order(console, "faultloop"),
     }
 }
 
-/// Registers of the interrupt controller that a life may leave something in.
-type Interrupts = Vec<(String, Vec<u32>)>;
-
-/// The interrupt controller while `mortal` spins with everything masked: always the same point of its life.
-fn interrupts_of_a_hung_probe(run: &Run, console: &mut Conversation, monitor: &mut Monitor) -> Result<Interrupts> {
-    MORTAL.order(console, "hang")?;
-    console.expect("hang\r\n", SHORT)?;
-    if run.kind == Kind::V2 {
-        // QEMU's GICv2 tells its banked registers to cores only, and ends when the monitor asks.
-        return Ok(Vec::new());
-    }
-    interrupts(monitor, &[1])
+/// What must be as in the first life, whatever came between.
+#[derive(Debug, PartialEq)]
+struct Hardware {
+    pool: String,
+    interrupts: Interrupts,
+    /// VTTBR_EL2 of each core: VMID and root of stage 2.
+    stage2: Vec<u64>,
 }
 
-/// GICv3: enabled, pending and active, priorities and triggers of all SPIs and of the private interrupts of `cores`.
-fn interrupts(monitor: &mut Monitor, cores: &[u64]) -> Result<Interrupts> {
-    /// QEMU `virt`: GICD, the first GICR, and one core's part of the GICRs.
-    const GICD: u64 = 0x0800_0000;
-    const GICR: u64 = 0x080a_0000;
-    const STRIDE: u64 = 0x2_0000;
-    /// Offset and words of ISENABLER, ISPENDR, ISACTIVER, ICFGR, for INTIDs 0 to 31.
-    const REGISTERS: [(&str, u64, u64); 4] =
-        [("enabled", 0x100, 1), ("pending", 0x200, 1), ("active", 0x300, 1), ("edge", 0xc00, 2)];
-    /// INTIDs 32 to 287: QEMU's board has no more.
-    const SPI_GROUPS: u64 = 8;
-    let mut all = Vec::new();
-    for (name, offset, words) in REGISTERS {
-        let spis = monitor.words(GICD + offset + 4 * words, words * SPI_GROUPS)?;
-        all.push((format!("SPIs {name}"), spis));
-        for core in cores {
-            let own = monitor.words(GICR + core * STRIDE + 0x1_0000 + offset, words)?;
-            all.push((format!("core {core} {name}"), own));
-        }
-    }
-    Ok(all)
+/// Of `mortal` while it spins with everything masked: always the same point of its life.
+fn hardware_of_a_hung_probe(run: &Run, console: &mut Conversation, monitor: &mut Monitor) -> Result<Hardware> {
+    MORTAL.order(console, "hang")?;
+    console.expect("hang\r\n", SHORT)?;
+    let interrupts = match run.kind {
+        Kind::V2 => interrupts::of_gicv2(monitor, &[1], &run.new_directory("snapshot")?.join("machine"))?,
+        _ => interrupts::of_gicv3(monitor, &[1])?,
+    };
+    Ok(Hardware { pool: pool(console)?, interrupts, stage2: monitor.stopped(stage2)? })
+}
+
+fn stage2(gdb: &mut Gdb) -> Result<Vec<u64>> {
+    gdb.system_registers("VTTBR_EL2", 0..CORES)
 }
 
 fn linux(run: &mut Run, restarts: u32, seed: u64) -> Result<()> {
@@ -262,7 +257,7 @@ fn linux(run: &mut Run, restarts: u32, seed: u64) -> Result<()> {
     expect_shell(console, 0)?;
     let mut gdb = monitor.debug()?;
     gdb.resume()?;
-    let before = (pool(console)?, interrupts_of_an_idle_linux(&mut monitor)?);
+    let before = hardware_of_an_idle_linux(console, &mut monitor, &mut gdb)?;
 
     let mut random = Random(seed);
     let began = Instant::now();
@@ -291,9 +286,9 @@ fn linux(run: &mut Run, restarts: u32, seed: u64) -> Result<()> {
         watch.check(console)?;
         check_beats(console)
     });
-    run.promise("el2_memory_and_interrupt_controller_are_as_in_the_first_life_of_linux", |_| {
-        let after = (pool(console)?, interrupts_of_an_idle_linux(&mut monitor)?);
-        ensure!(before == after, "before {before:x?}\nafter {after:x?}");
+    run.promise("el2_memory_vmids_and_interrupt_controller_are_as_in_the_first_life_of_linux", |_| {
+        let after = hardware_of_an_idle_linux(console, &mut monitor, &mut gdb)?;
+        ensure!(before == after, "before {before:x?}\nafter  {after:x?}");
         Ok(())
     });
     Ok(())
@@ -349,11 +344,20 @@ fn expect_shell(console: &mut Conversation, from: usize) -> Result<()> {
     Ok(())
 }
 
+/// Of Linux while it waits at its prompt and no interrupt is on its way.
+fn hardware_of_an_idle_linux(console: &mut Conversation, monitor: &mut Monitor, gdb: &mut Gdb) -> Result<Hardware> {
+    let interrupts = interrupts_of_an_idle_linux(monitor)?;
+    gdb.halt()?;
+    let stage2 = stage2(gdb)?;
+    gdb.resume()?;
+    Ok(Hardware { pool: pool(console)?, interrupts, stage2 })
+}
+
 /// The interrupt controller while Linux waits at its prompt and no interrupt is on its way.
 fn interrupts_of_an_idle_linux(monitor: &mut Monitor) -> Result<Interrupts> {
     const TRIES: u32 = 100;
     for _ in 0..TRIES {
-        let all = interrupts(monitor, &[0, 1])?;
+        let all = interrupts::of_gicv3(monitor, &[0, 1])?;
         let is_quiet = |(name, words): &(String, Vec<u32>)| {
             !(name.ends_with("active") || name.ends_with("pending")) || words.iter().all(|word| *word == 0)
         };
@@ -362,5 +366,8 @@ fn interrupts_of_an_idle_linux(monitor: &mut Monitor) -> Result<Interrupts> {
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    anyhow::bail!("interrupts were pending or active at each of {TRIES} looks: {:x?}", interrupts(monitor, &[0, 1])?)
+    anyhow::bail!(
+        "interrupts were pending or active at each of {TRIES} looks: {:x?}",
+        interrupts::of_gicv3(monitor, &[0, 1])?
+    )
 }

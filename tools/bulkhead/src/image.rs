@@ -9,7 +9,6 @@ use abi::bundle::{
 };
 use addr::align_up;
 use anyhow::{Context, Result, bail, ensure};
-use crc::{CRC_32_ISCSI, Crc, Table};
 use manifest::System;
 use object::LittleEndian;
 use object::elf::{FileHeader64, PT_LOAD};
@@ -22,14 +21,6 @@ pub const EL2_MAX: u64 = 2 << 20;
 /// Room for the manifest, so that payload offsets do not depend on its length.
 pub const MANIFEST_ROOM: u64 = (MANIFEST_HEADER + MANIFEST_MAX) as u64;
 
-/// CRC-32C, as the CPU's CRC instructions compute it.
-static CRC: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISCSI);
-
-/// CRC-32C of `bytes`.
-pub fn crc32c(bytes: &[u8]) -> u32 {
-    CRC.checksum(bytes)
-}
-
 /// The next bundle boundary.
 fn aligned(offset: u64) -> u64 {
     align_up(offset, ALIGN).unwrap_or(!(ALIGN - 1))
@@ -38,7 +29,7 @@ fn aligned(offset: u64) -> u64 {
 /// What payloads take in the bundle; equal ones are stored once.
 #[derive(Debug, Default)]
 pub struct Store {
-    chunks: Vec<(u64, u32, Bytes)>,
+    chunks: Vec<(u64, Bytes)>,
     end: u64,
 }
 
@@ -49,13 +40,13 @@ impl Store {
     }
 
     /// The offset of `bytes`, which are added unless they are there.
-    pub fn add(&mut self, crc: u32, bytes: &Bytes) -> u64 {
-        if let Some((offset, ..)) = self.chunks.iter().find(|(_, other, chunk)| *other == crc && chunk == bytes) {
+    pub fn add(&mut self, bytes: &Bytes) -> u64 {
+        if let Some((offset, _)) = self.chunks.iter().find(|(_, chunk)| chunk == bytes) {
             return *offset;
         }
         let offset = self.end;
         self.end = aligned(offset.saturating_add(bytes.len() as u64));
-        self.chunks.push((offset, crc, bytes.clone()));
+        self.chunks.push((offset, bytes.clone()));
         offset
     }
 
@@ -67,12 +58,12 @@ impl Store {
 
 /// Gives every payload its offset behind a manifest at `manifest_offset`, and the system its bundle size.
 ///
-/// `contents[p][n]` are the bytes of payload `n` of partition `p`, whose CRC is set already.
+/// `contents[p][n]` are the bytes of payload `n` of partition `p`.
 pub fn lay_out(system: &mut System, contents: &[Vec<Bytes>], manifest_offset: u64) -> Store {
     let mut store = Store::behind(manifest_offset);
     for (partition, contents) in system.partitions.iter_mut().zip(contents) {
         for (payload, bytes) in partition.payloads.iter_mut().zip(contents) {
-            payload.offset = store.add(payload.crc32c, bytes);
+            payload.offset = store.add(bytes);
         }
     }
     system.bundle_size = store.end();
@@ -144,7 +135,7 @@ impl El2 {
         bundle[IMAGE_SIZE..IMAGE_SIZE + 8].copy_from_slice(&system.bundle_size.to_le_bytes());
         let manifest = self.manifest_offset() as usize;
         manifest::encode(system, &mut bundle[manifest..manifest + MANIFEST_ROOM as usize])?;
-        for (offset, _, bytes) in &store.chunks {
+        for (offset, bytes) in &store.chunks {
             bundle[*offset as usize..][..bytes.len()].copy_from_slice(bytes);
         }
         Ok(bundle)
@@ -201,20 +192,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn crc32c_is_castagnolis() {
-        // The check value of CRC-32C.
-        assert_eq!(crc32c(b"123456789"), 0xe306_9283);
-    }
-
-    #[test]
     fn equal_payloads_are_stored_once_and_all_lie_on_pages() {
         let mut store = Store::behind(0x3000);
         let kernel: Bytes = vec![1; 5000].into();
-        let first = store.add(crc32c(&kernel), &kernel);
+        let first = store.add(&kernel);
         let again: Bytes = vec![1; 5000].into();
-        assert_eq!(store.add(crc32c(&again), &again), first);
+        assert_eq!(store.add(&again), first);
         let other: Bytes = vec![2; 1].into();
-        assert_eq!(store.add(crc32c(&other), &other), first + 8192);
+        assert_eq!(store.add(&other), first + 8192);
         assert_eq!(store.end() % ALIGN, 0);
     }
 }

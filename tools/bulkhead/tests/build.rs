@@ -77,9 +77,12 @@ fn the_image_has_the_layout_that_el2_reads() {
     let system = manifest::decode(&image[EL2_SIZE as usize..]).unwrap();
     assert_eq!(system.bundle_size, image.len() as u64);
     manifest::validate(&platform_qemu_virt::BOARD, &system, &mut |mistake| panic!("{mistake}"));
-    for payload in system.partitions.iter().flat_map(|partition| &partition.payloads) {
-        let bytes = &image[payload.offset as usize..][..payload.size as usize];
-        assert_eq!(bulkhead::image::crc32c(bytes), payload.crc32c, "{}", payload.kind);
+    for partition in &system.partitions {
+        for payload in &partition.payloads {
+            let bytes = &image[payload.offset as usize..][..payload.size as usize];
+            let pa = partition.pa_of(payload.ipa).unwrap();
+            assert_eq!(manifest::checksum::of(pa, bytes), payload.checksum, "{}", payload.kind);
+        }
     }
     let kernel =
         |n: usize| system.partitions[n].payloads.iter().find(|p| p.kind == PayloadKind::Kernel).unwrap().offset;

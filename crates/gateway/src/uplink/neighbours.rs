@@ -99,7 +99,8 @@ impl Neighbours {
         if let Some(item) = self.items.iter_mut().find(|item| item.address == address) {
             return Ok(item.way(frame, now_ms, &mut self.questions, &mut self.lost));
         }
-        if !self.questions.take(now_ms) {
+        // Router and name server are everybody's: nobody can use up the questions after them.
+        if !pinned.contains(&Some(address)) && !self.questions.take(now_ms) {
             return Err(Reason::NoNeighbour);
         }
         let free = self.items.iter_mut().filter(|item| !pinned.contains(&Some(item.address)));

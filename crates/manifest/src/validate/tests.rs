@@ -50,7 +50,7 @@ pub(crate) static BOARD: Board = Board {
 };
 
 fn payload(kind: PayloadKind, offset: u64, size: u64, ipa: u64) -> Payload {
-    Payload { kind, offset, size, crc32c: 0, ipa: Ipa::new(ipa), zeroed: 0 }
+    Payload { kind, offset, size, checksum: [0; 4], ipa: Ipa::new(ipa), zeroed: 0 }
 }
 
 fn partition(name: &str, cores: &[u16], pa: u64) -> Partition {

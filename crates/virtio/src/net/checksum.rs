@@ -13,23 +13,18 @@ impl Sum {
     /// Of bytes in the order of the network. An odd last byte counts as a word with a zero behind it.
     #[inline]
     pub fn of(bytes: &[u8]) -> Self {
-        let (blocks, rest) = bytes.as_chunks::<32>();
-        let (words, last) = rest.as_chunks::<8>();
+        // Only aligned words are loaded as such on a target without unaligned accesses.
+        let (before, words, behind) = bytemuck::pod_align_to::<u8, u64>(bytes);
+        let (blocks, rest) = words.as_chunks::<4>();
         // The carries gather in the upper half: as many as there are words, at most.
-        let mut sum = 0u128;
+        let mut sum = u128::from(few(behind));
         for block in blocks {
-            let (four, _) = block.as_chunks::<8>();
-            for word in four {
-                sum += u128::from(u64::from_le_bytes(*word));
-            }
+            block.iter().for_each(|word| sum += u128::from(word.to_le()));
         }
-        for word in words {
-            sum += u128::from(u64::from_le_bytes(*word));
-        }
-        let mut word = [0; 8];
-        word.iter_mut().zip(last).for_each(|(place, byte)| *place = *byte);
-        sum += u128::from(u64::from_le_bytes(word));
-        Self(fold(sum))
+        rest.iter().for_each(|word| sum += u128::from(word.to_le()));
+        // Behind an odd number of bytes each byte is the other half of its word.
+        let rest = fold(sum).rotate_left(8 * (before.len() as u32 % 2));
+        Self(fold(u128::from(few(before)) + u128::from(rest)))
     }
 
     /// Of one word.
@@ -52,6 +47,12 @@ impl Sum {
         let sum = (sum & 0xffff) + (sum >> 16);
         (!(sum as u16)).to_le_bytes()
     }
+}
+
+/// Fewer than eight bytes as a word.
+#[inline]
+fn few(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
 }
 
 /// Adds the carries of a sum to it.

@@ -60,6 +60,11 @@ impl Delivery {
         }
     }
 
+    /// Bytes of header and frame.
+    pub(super) fn len(&self) -> u32 {
+        self.len
+    }
+
     /// Puts as much as fits into the buffer `chain`. `copy` is given what does not come from the head: a byte of the frame,
     /// where it and those behind it go to, and how many; the bytes come in order.
     ///

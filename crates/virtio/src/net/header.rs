@@ -180,7 +180,10 @@ impl Ipv4 {
     fn tso(&self, head: &[u8], frame_len: u32, mss: u16) -> Option<Tso> {
         let tcp_bytes = usize::from(head.get(self.transport + 12)? >> 4) * 4;
         let payload = self.transport + tcp_bytes;
+        // To many at once it would become a thousand broadcasts, and TCP has none.
+        let is_group = head.first()? & 1 != 0;
         let is_sound = self.protocol == TCP
+            && !is_group
             && tcp_bytes >= LEAST_HEADER
             && payload <= HEAD
             && payload as u32 <= frame_len

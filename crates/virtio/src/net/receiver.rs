@@ -15,6 +15,8 @@ pub struct Receiver {
     len: usize,
     /// Bytes in each of them.
     bytes: [u32; MAX_QUEUE_SIZE as usize],
+    /// The room that all of them have, where a packet was too long for it.
+    room: Option<u32>,
 }
 
 /// What became of a packet.
@@ -37,7 +39,12 @@ impl Default for Receiver {
 impl Receiver {
     /// Of a new queue.
     pub const fn new() -> Self {
-        Self { heads: [const { None }; MAX_QUEUE_SIZE as usize], len: 0, bytes: [0; MAX_QUEUE_SIZE as usize] }
+        Self {
+            heads: [const { None }; MAX_QUEUE_SIZE as usize],
+            len: 0,
+            bytes: [0; MAX_QUEUE_SIZE as usize],
+            room: None,
+        }
     }
 
     /// Of a queue that an earlier life of the service had ([`Queue::resume`]).
@@ -60,15 +67,24 @@ impl Receiver {
         mut delivery: Delivery,
         mut copy: impl FnMut(u32, Ipa, u32) -> Result<(), Outside>,
     ) -> Result<Outcome, Broken> {
+        // Buffers that were too small together are not read again for as long as there are no more: a driver could make
+        // each packet for it cost hundreds of chains.
+        if self.room.is_some_and(|room| delivery.len() > room) && !queue.has_work(memory)? {
+            return Ok(Outcome::NoBuffers);
+        }
+        let mut room: u32 = 0;
         for index in 0..self.heads.len() {
             if !self.take(queue, memory, chain, index)? {
+                self.room = Some(room);
                 return Ok(Outcome::NoBuffers);
             }
+            self.room = None;
             let (bytes, is_last) = match delivery.fill(memory, chain, &mut copy)? {
                 Filled::Last(bytes) => (bytes, true),
                 Filled::Full(bytes) => (bytes, false),
                 Filled::TooSmall => return Ok(Outcome::TooSmall),
             };
+            room = room.saturating_add(bytes);
             self.bytes.get_mut(index).into_iter().for_each(|place| *place = bytes);
             if is_last {
                 self.give_back(queue, memory, index + 1)?;

@@ -66,7 +66,7 @@ fn disk(mode: Mode, rings: u64) -> (VirtIOBlk<GuestHal, Slot>, Rc<RefCell<Medium
     let disk = Disk { mode, ..DISK };
     let medium = Rc::new(RefCell::new(Medium { bytes: vec![0; (disk.capacity * 512) as usize], flushes: 0 }));
     let (shared, mut chain) = (medium.clone(), Chain::new());
-    let work = move |queue: &mut Queue<'static>| {
+    let work = move |_, queue: &mut Queue<'static>| {
         while let Some(head) = queue.pop(&Guest, &mut chain).expect("sound rings") {
             let request = Request::parse(&Guest, &chain, &disk).expect("the driver gives room");
             let (status, data) = shared.borrow_mut().carry_out(&request.kind);

@@ -28,9 +28,9 @@ pub struct Driver<const SIZE: usize> {
 
 impl<const SIZE: usize> Driver<SIZE> {
     pub fn new(features: Features) -> Self {
-        let mut slot = Slot::new(DeviceType::Network, 0, Vec::new(), Box::new(|_| {}));
+        let mut slot = Slot::new(DeviceType::Network, 0, Vec::new(), Box::new(|_, _| {}));
         let queue = VirtQueue::new(&mut slot, 0, features.indirect, features.event_idx).expect("there is RAM");
-        let rings = slot.rings.expect("it was set up");
+        let rings = slot.rings[0].expect("it was set up");
         Self { queue, rings, pending: Vec::new(), number: 0, answered: 0 }
     }
     /// How many requests wait.

@@ -8,5 +8,6 @@ mod crash;
 mod driver;
 mod guest;
 mod hal;
+mod net;
 mod rng;
 mod transport;

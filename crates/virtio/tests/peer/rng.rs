@@ -15,7 +15,7 @@ fn device() -> Slot {
             *byte = next;
         }
     };
-    let work = move |queue: &mut virtio::Queue<'static>| {
+    let work = move |_, queue: &mut virtio::Queue<'static>| {
         while let Some(head) = queue.pop(&Guest, &mut chain).expect("sound rings") {
             let written = entropy::fill(&Guest, &chain, &mut source).expect("the driver gives room");
             queue.push(&Guest, head, written).expect("it is in flight");

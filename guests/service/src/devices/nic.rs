@@ -8,12 +8,15 @@ use addr::Ipa;
 use gateway::Out;
 use switch::Verdict;
 use virtio::net::{Accepted, Delivery, HEAD, Header, Segments, Sent, finish};
-use virtio::{Broken, Chain, Outside};
+use virtio::{Broken, Chain, Outside, Segment};
 
 use super::Devices;
 
-/// Most frames of a device per turn.
-const CAP: usize = 16;
+/// Most packets of a device per turn, those counted that the service makes of a long one; the turn ends behind the frame
+/// that reaches it.
+const CAP: u32 = 64;
+/// Packets that a frame counts for, beside its own.
+const PRICE: u32 = 3;
 /// Most frames of the uplink per turn.
 const UPLINK_CAP: usize = 32;
 /// Part of a millisecond that a guest waits for the uplink.
@@ -24,44 +27,46 @@ const PIECE: usize = MTU as usize + virtio::net::ETHERNET;
 impl Devices {
     /// Takes frames that the guest at `port` sends. Whether there were any.
     pub(super) fn send(&mut self, number: usize, port: usize, network: &mut Network) -> bool {
-        let mut has_worked = false;
-        for _ in 0..CAP {
+        let mut packets: u32 = 0;
+        while packets < CAP {
             match self.send_one(number, port, network) {
-                Ok(true) => has_worked = true,
-                Ok(false) => break,
+                Ok(Some(count)) => packets = packets.saturating_add(count + PRICE),
+                Ok(None) => break,
                 Err(broken) => {
                     self.all.get_mut(number).into_iter().for_each(|device| device.break_down(&broken));
                     return true;
                 }
             }
         }
-        has_worked
+        packets > 0
     }
 
-    fn send_one(&mut self, number: usize, port: usize, network: &mut Network) -> Result<bool, Broken> {
-        let Some(device) = self.all.get_mut(number) else { return Ok(false) };
-        let Some(head) = device.link.next(&device.ram, &mut self.chain)? else { return Ok(false) };
+    /// Sends one frame, if there is one; how many packets it became.
+    fn send_one(&mut self, number: usize, port: usize, network: &mut Network) -> Result<Option<u32>, Broken> {
+        let Some(device) = self.all.get_mut(number) else { return Ok(None) };
+        let Some(head) = device.link.next(&device.ram, &mut self.chain)? else { return Ok(None) };
         let accepted = Accepted::of(device.link.accepted);
         let read = Sent::read(&device.ram, &self.chain, accepted, MTU)?;
-        let Some(own) = network.ports.get_mut(port) else { return Ok(false) };
+        let Some(own) = network.ports.get_mut(port) else { return Ok(None) };
+        let packets = read.as_ref().map_or(1, Sent::packets);
         match read {
             Ok(sent) => {
-                let busy = network.uplink.as_mut().is_some_and(|uplink| uplink.is_busy());
+                let busy = network.uplink.as_mut().is_some_and(|uplink| uplink.is_busy(packets));
                 let waits = busy && network.switch.is_for_gateway(sent.head());
                 let waits =
                     if waits { Err(timer::now() + timer::ticks(1) / BUSY_PARTS) } else { own.send(sent.wire_bytes()) };
                 if let Err(until) = waits {
                     device.link.park(head);
                     device.resumes_at = Some(until);
-                    return Ok(false);
+                    return Ok(None);
                 }
                 forward(&mut self.all, number, port, &sent, network);
             }
             Err(_) => own.refused = own.refused.wrapping_add(1),
         }
-        let Some(device) = self.all.get_mut(number) else { return Ok(false) };
+        let Some(device) = self.all.get_mut(number) else { return Ok(None) };
         device.link.give_back(&device.ram, head, 0)?;
-        Ok(true)
+        Ok(Some(packets))
     }
 
     /// Takes frames that came in from outside, and what the gateway does by itself. Whether there was anything.
@@ -108,11 +113,21 @@ fn pass(devices: &mut [Device], number: usize, to: usize, sent: &Sent<'_>, netwo
     if sent.header().suits(accepted) {
         let delivery = Delivery::new(sent.header(), sent.head(), sent.frame_len(), accepted);
         let (from, into) = (&source.ram, target.ram.clone());
-        let copy = |offset: u32, at: Ipa, bytes: u32| {
-            let mut at = at.as_u64();
-            for piece in sent.rest(offset, bytes).pieces() {
-                from.copy(piece.at, &into, Ipa::new(at), piece.bytes)?;
-                at = at.wrapping_add(piece.bytes.into());
+        let mut rest = sent.rest(HEAD as u32, u32::MAX).pieces();
+        let mut piece = Segment::default();
+        // Bytes come in order, from the first behind the head on.
+        let copy = |_, at: Ipa, bytes: u32| {
+            let mut done = 0;
+            while done < bytes {
+                if piece.bytes == 0 {
+                    let Some(next) = rest.next() else { break };
+                    piece = next;
+                }
+                let count = piece.bytes.min(bytes - done);
+                from.copy(piece.at, &into, Ipa::new(at.as_u64().wrapping_add(done.into())), count)?;
+                let behind = piece.at.as_u64().wrapping_add(count.into());
+                piece = Segment { at: Ipa::new(behind), bytes: piece.bytes - count };
+                done += count;
             }
             Ok(())
         };
@@ -132,16 +147,22 @@ fn route(devices: &mut [Device], number: usize, port: usize, sent: &Sent<'_>, ne
     if let Some(Ok(frame)) = room.as_mut().map(|room| sent.copy(&source.ram, room)) {
         let now = timer::board_ms();
         network.with_gateway(devices, |gateway, wires| {
-            complete(sent.header(), frame, |frame| gateway.from_port(port, frame, now, wires));
+            complete(sent.header(), frame, |frame| {
+                gateway.from_port(port, frame, now, wires);
+                true
+            });
         });
     }
     network.frame = room;
 }
 
-/// Makes a private copy of a frame into one or several that anyone takes.
-fn complete(header: Header, frame: &mut [u8], mut each: impl FnMut(&mut [u8])) {
+/// Makes a private copy of a frame into one or several that anyone takes, for as long as `each` wants more: who has no
+/// room for a piece has none for the next.
+fn complete(header: Header, frame: &mut [u8], mut each: impl FnMut(&mut [u8]) -> bool) {
     match header {
-        Header::Plain => each(frame),
+        Header::Plain => {
+            each(frame);
+        }
         Header::Partial(partial) => {
             finish(frame, partial);
             each(frame);
@@ -150,8 +171,9 @@ fn complete(header: Header, frame: &mut [u8], mut each: impl FnMut(&mut [u8])) {
             let mut room = [0; PIECE];
             for packet in Segments::new(frame, tso) {
                 // None is longer than that: the header was checked against the MTU.
-                if let Some(piece) = packet.copy(&mut room) {
-                    each(piece);
+                let Some(piece) = packet.copy(&mut room) else { break };
+                if !each(piece) {
+                    break;
                 }
             }
         }
@@ -164,7 +186,7 @@ impl Device {
         self.link.accepted
     }
 
-    /// Gives the guest a frame that takes `wire_bytes` of its bandwidth, or counts it as missed.
+    /// Gives the guest a frame that takes `wire_bytes` of its bandwidth, or counts it as missed. Whether it has it.
     fn deliver(
         &mut self,
         port: &mut Port,
@@ -172,23 +194,27 @@ impl Device {
         wire_bytes: u32,
         delivery: Delivery,
         copy: impl FnMut(u32, Ipa, u32) -> Result<(), Outside>,
-    ) {
-        let Some(receiver) = self.receiver.as_mut().filter(|receiver| receiver.link.is_running()) else { return };
-        let is_there = port.receive(wire_bytes)
-            && match receiver.deliver(&self.ram, chain, delivery, copy) {
-                Ok(is_there) => is_there,
-                Err(broken) => {
-                    self.break_down(&broken);
-                    false
-                }
-            };
-        if !is_there {
+    ) -> bool {
+        let Some(receiver) = self.receiver.as_mut().filter(|receiver| receiver.link.is_running()) else { return false };
+        if !port.receive(wire_bytes) {
             port.missed = port.missed.wrapping_add(1);
+            return false;
         }
+        let is_there = match receiver.deliver(&self.ram, chain, delivery, copy) {
+            Ok(is_there) => is_there,
+            Err(broken) => {
+                self.break_down(&broken);
+                false
+            }
+        };
+        if !is_there {
+            port.was_not_received(wire_bytes);
+        }
+        is_there
     }
 
     /// The same for a complete frame in the service's memory.
-    fn deliver_bytes(&mut self, port: &mut Port, chain: &mut Chain, frame: &[u8]) {
+    fn deliver_bytes(&mut self, port: &mut Port, chain: &mut Chain, frame: &[u8]) -> bool {
         let accepted = Accepted::of(self.receives());
         let len = frame.len() as u32;
         let delivery = Delivery::new(Header::Plain, frame, len, accepted);
@@ -197,7 +223,7 @@ impl Device {
             let part = frame.get(offset as usize..).and_then(|rest| rest.get(..bytes as usize));
             virtio::GuestMemory::write(&ram, at, part.unwrap_or_default())
         };
-        self.deliver(port, chain, len, delivery, copy);
+        self.deliver(port, chain, len, delivery, copy)
     }
 }
 

@@ -45,6 +45,14 @@ impl Port {
         bucket.take(8 * u64::from(bytes), timer::now()).map_err(|wait| wait.until_ticks)
     }
 
+    /// What was counted did not find its way.
+    pub fn was_not_received(&mut self, bytes: u32) {
+        self.missed = self.missed.wrapping_add(1);
+        if let Some(bucket) = &mut self.receives {
+            bucket.put_back(8 * u64::from(bytes));
+        }
+    }
+
     /// Counts what is to be received; whether it may be.
     #[inline]
     pub fn receive(&mut self, bytes: u32) -> bool {

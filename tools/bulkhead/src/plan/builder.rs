@@ -5,7 +5,7 @@ use super::{empty, service, whole};
 use crate::diagnostic::Diagnostic;
 use crate::file::{Given, PartitionFile, SystemFile};
 use crate::fit::{self, Fit, Pins};
-use crate::image::{EL2_MAX, Store, crc32c, lay_out};
+use crate::image::{EL2_MAX, Store, lay_out};
 use crate::kernel::{Bytes, Kernel};
 use crate::locate::{self, Known};
 use crate::place::Space;
@@ -13,7 +13,7 @@ use crate::tree::{self, GicVersion, Guest, Registers, TREE_MAX};
 use abi::service::MAX_PARTITION_DEVICES;
 use abi::{CoreId, machine};
 use addr::{Ipa, Pa, Region};
-use manifest::{Bank, Board, DeviceId, Machine, Partition, Payload, PayloadKind, Service, System};
+use manifest::{Bank, Board, DeviceId, Machine, Partition, Payload, PayloadKind, Service, System, checksum};
 
 /// A system in the making.
 pub struct Builder<'a> {
@@ -75,7 +75,7 @@ impl<'a> Builder<'a> {
         let mut store = Store::behind(EL2_MAX);
         for Ingredients { kernel, initrd } in self.ingredients {
             for bytes in kernel.iter().flat_map(|kernel| kernel.contents()).chain(initrd) {
-                store.add(crc32c(bytes), bytes);
+                store.add(bytes);
             }
         }
         store.end() + self.ingredients.len() as u64 * 2 * TREE_MAX
@@ -296,7 +296,9 @@ fn pack(partition: &mut Partition, fit: &Fit, payloads: Vec<Packed>) -> Option<V
     let mut contents = Vec::new();
     for (kind, ipa, bytes, zeroed) in payloads {
         let size = bytes.len() as u64;
-        let payload = Payload { kind, offset: 0, size, crc32c: crc32c(&bytes), ipa, zeroed };
+        // It fits, so it has a place.
+        let checksum = checksum::of(partition.pa_of(ipa)?, &bytes);
+        let payload = Payload { kind, offset: 0, size, checksum, ipa, zeroed };
         // ELF files with more segments were refused when they were read.
         partition.payloads.push(payload).ok()?;
         contents.push(bytes);

@@ -188,3 +188,23 @@ fn what_the_sender_left_undone_reaches_only_who_takes_it() {
     assert_eq!(takes.map(|receiver| sent.header().suits(receiver)), [false, true, true]);
     assert_eq!(sent.header().to_bytes(), [1, 0, 0, 0, 0, 0, 34, 0, 6, 0, 1, 0]);
 }
+
+#[test]
+fn buffers_that_were_too_small_together_are_read_again_only_for_less_or_with_more() {
+    let (mut driver, record) = (driver(&[100, 100]), Inflight::new());
+    let (mut receiver, mut queue) = (Receiver::new(), driver.queue(BOTH, &record));
+    let reads = |receiver: &mut Receiver, queue: &mut Queue<'_>, driver: &Driver, payload| {
+        let (frame, mut chain) = (frame(UDP, payload), Chain::new());
+        let delivery = Delivery::new(Header::Plain, &frame, frame.len() as u32, Accepted::of(MRG_RXBUF));
+        let outcome = receiver.deliver(queue, &driver.ram, &mut chain, delivery, |from, at, bytes| {
+            driver.ram.write(at, &frame[from as usize..(from + bytes) as usize])
+        });
+        (outcome, chain.writable_bytes() > 0)
+    };
+    assert_eq!(reads(&mut receiver, &mut queue, &driver, 1000), (Ok(Outcome::NoBuffers), true));
+    assert_eq!(reads(&mut receiver, &mut queue, &driver, 1000), (Ok(Outcome::NoBuffers), false), "not again");
+    driver.descriptor(2, (buffer(2), 2048, WRITE, 0));
+    driver.offer(2);
+    assert_eq!(reads(&mut receiver, &mut queue, &driver, 1000), (Ok(Outcome::Delivered), true), "there are more");
+    assert_eq!(reads(&mut receiver, &mut queue, &driver, 1000).0, Ok(Outcome::NoBuffers));
+}

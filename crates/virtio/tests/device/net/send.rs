@@ -198,6 +198,14 @@ fn only_sound_tcp_is_cut() {
 }
 
 #[test]
+fn a_packet_to_be_cut_has_one_receiver() {
+    let mut whole = frame(TCP, 4000);
+    assert!(judge(ALL, &tso(1000), &whole).is_ok());
+    whole[0] |= 1;
+    assert_eq!(judge(ALL, &tso(1000), &whole), Err(Refused::BadOffload));
+}
+
+#[test]
 fn what_a_packet_costs_is_what_it_becomes() {
     for (payload, packets) in [(0, 1), (1, 1), (1000, 1), (1001, 2), (3000, 3)] {
         let (driver, chain) = offer(&[tso(1000), frame(TCP, payload)].concat(), &[]);
