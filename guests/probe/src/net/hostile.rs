@@ -20,7 +20,7 @@ const CUT: u64 = 100;
 const LENGTHS: [u64; 12] = [127, 128, 1514, 1518, 2048, 4096, 9000, 16_384, 65_535, 65_536, 65_550, LONGEST - HEADER];
 /// Most pieces of a chain.
 const PIECES: usize = 12;
-/// EtherTypes and what follows them in the frames that are cut: see [`header`].
+/// EtherTypes and what follows them in the frames that are cut: see `header`.
 const KINDS: u64 = 10;
 
 /// `nattack`
