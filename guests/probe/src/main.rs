@@ -115,7 +115,12 @@ const COMMANDS: &[Command] = &[
     ),
     ("necho", "answers checked frames until their sender says that it is done; ok answered=.. others=..", net::echo),
     ("nsend", "HEX BYTES [COUNT]: sends that frame, padded with zeros; ok when the device has taken it", net::send),
-    ("nflood", "HEX BYTES MILLISECONDS: that frame again and again; ok frames=.. ticks=..", net::flood),
+    (
+        "nflood",
+        "HEX BYTES MILLISECONDS [AT]: that frame again and again, from that `uptime` on; ok frames=.. ticks=..",
+        net::flood,
+    ),
+    ("uptime", "ok MILLISECONDS that the board is up", net::uptime),
     ("nsink", "MILLISECONDS: what comes in that time, from the first frame on; ok frames=.. bytes=..", net::sink),
     (
         "nattack",

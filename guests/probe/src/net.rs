@@ -14,7 +14,8 @@ use crate::disk;
 use crate::reply::{Arguments, Refusal, Reply, check};
 use device::Nic;
 use frame::{Kind, Peer};
-use rt::{print, println, timer};
+use rt::timer::{self, Timer};
+use rt::{print, println};
 use spin::mutex::SpinMutex;
 
 /// Most frames that are asked and not yet answered.
@@ -239,6 +240,11 @@ pub fn flood(arguments: &mut Arguments) -> Reply {
     with_nic(|nic| {
         let bytes = made(nic, arguments)?;
         let duration = ticks(arguments.number()?);
+        if let Some(at) = arguments.optional()? {
+            let at = ticks(at);
+            check(Timer::Physical.count() < at, "that time has passed")?;
+            while Timer::Physical.count() < at {}
+        }
         let begin = timer::now();
         let mut frames = 0_u64;
         while timer::now() - begin < duration {
@@ -254,6 +260,12 @@ pub fn flood(arguments: &mut Arguments) -> Reply {
         println!("ok frames={} ticks={} hz={}", frames - flying, timer::now() - begin, timer::frequency());
         Ok(())
     })
+}
+
+/// `uptime`
+pub fn uptime(_: &mut Arguments) -> Reply {
+    println!("ok {}", Timer::Physical.count() / ticks(1));
+    Ok(())
 }
 
 /// `nsink`

@@ -20,6 +20,8 @@ use alloc::vec::Vec;
 /// Turns without work before the service sleeps: a guest that was given something back often asks for more at once, and
 /// one that asks seldom asks for one thing only. Each costs some 250 instructions; to sleep and wake takes a guest an exit.
 const PATIENCE: u32 = 32;
+/// So many turns in a row without a sleep, and it looks for what it would find there.
+const BREATHE_EVERY: u32 = 64;
 /// While it polls, it looks at EL2's words in each turn with a multiple of this number.
 const LOOK_EVERY: u32 = 32;
 
@@ -37,6 +39,8 @@ struct Service {
     idle_turns: u32,
     /// How many of these are worth it.
     patience: u32,
+    /// Turns since it last slept or breathed.
+    turns: u32,
 }
 
 /// Sets everything up and serves for ever.
@@ -77,7 +81,8 @@ pub fn run(plan: &'static Plan, hello: &Hello) -> ! {
     }
     let (used, total) = heap::usage();
     say!("life {}: {}K of {}K in use", hello.restarts + 1, used >> 10, total >> 10);
-    Service { gic, events, console, watchdog, disks, entropy, network, devices, idle_turns: 0, patience: 0 }.serve()
+    Service { gic, events, console, watchdog, disks, entropy, network, devices, idle_turns: 0, patience: 0, turns: 0 }
+        .serve()
 }
 
 impl Service {
@@ -100,6 +105,21 @@ impl Service {
             if !has_news && !has_worked && !has_shown && self.idle_turns > self.patience {
                 self.sleep();
             }
+            self.turns += 1;
+            if self.turns >= BREATHE_EVERY {
+                self.breathe();
+            }
+        }
+    }
+
+    /// A guest that always has work for it keeps it from sleeping: what is typed must be heard all the same, and what the
+    /// network has to say be said.
+    #[inline(never)]
+    fn breathe(&mut self) {
+        self.turns = 0;
+        while self.take_interrupt() {}
+        if let Some(network) = &mut self.network {
+            network.report();
         }
     }
 
@@ -160,12 +180,10 @@ impl Service {
             self.patience = 0;
         }
         self.events.announce_awake();
-        while self.take_interrupt() {}
+        self.breathe();
         self.disks.iter_mut().for_each(|disk| disk.enable_interrupt(false));
-        if let Some(network) = &mut self.network {
-            network.uplink.iter_mut().for_each(|uplink| uplink.enable_interrupt(false));
-            network.report();
-        }
+        let uplink = self.network.as_mut().and_then(|network| network.uplink.as_mut());
+        uplink.into_iter().for_each(|uplink| uplink.enable_interrupt(false));
         self.idle_turns = 0;
     }
 
