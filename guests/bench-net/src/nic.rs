@@ -35,7 +35,7 @@ const RECEIVE: u32 = 0;
 const SEND: u32 = 1;
 const RECEIVED: u64 = 256;
 /// Frames in flight, at most.
-pub const WINDOW: u64 = 64;
+pub const WINDOW: u64 = 128;
 /// Bytes of the device's header before each frame.
 const HEADER: u64 = 12;
 /// Bytes of a buffer, and where the header begins in it: the frame's payload is eight-aligned.
@@ -164,17 +164,18 @@ impl Nic {
         }
     }
 
-    /// Sleeps until the device has sent something.
-    pub fn wait_sent(&self) {
-        if !self.sent.want_interrupt() {
-            crate::wait(|| self.sent.has_used());
+    /// Sleeps until the device has sent most of `flying` frames, which is how long Linux lets a full queue rest.
+    pub fn wait_sent(&self, flying: u64) {
+        let most = (flying * 3 / 4) as u16;
+        if !self.sent.want_interrupt(most) {
+            crate::wait(|| self.sent.used() > most);
         }
     }
 
     /// Sleeps until something has come.
     pub fn wait_received(&self) {
-        if !self.received.want_interrupt() {
-            crate::wait(|| self.received.has_used());
+        if !self.received.want_interrupt(0) {
+            crate::wait(|| self.received.used() > 0);
         }
     }
 }

@@ -78,7 +78,7 @@ impl Ring {
 
     /// The next element that the device has used, and how many bytes it says it wrote.
     pub fn take(&mut self) -> Option<(u64, u64)> {
-        if !self.has_used() {
+        if self.used() == 0 {
             return None;
         }
         order();
@@ -88,16 +88,16 @@ impl Ring {
         Some((u64::from(element) % self.size, bytes.into()))
     }
 
-    /// Whether the device has used an element.
-    pub fn has_used(&self) -> bool {
-        get::<u16>(self.base + DEVICE_AREA + 2) != self.used
+    /// How many elements the device has used that were not taken.
+    pub fn used(&self) -> u16 {
+        get::<u16>(self.base + DEVICE_AREA + 2).wrapping_sub(self.used)
     }
 
-    /// Asks for an interrupt when the device uses the next element. Whether it has done so already.
-    pub fn want_interrupt(&self) -> bool {
-        put(self.base + DRIVER_AREA + 4 + 2 * self.size, self.used);
+    /// Asks for an interrupt when the device has used more than so many. Whether it has done so already.
+    pub fn want_interrupt(&self, most: u16) -> bool {
+        put(self.base + DRIVER_AREA + 4 + 2 * self.size, self.used.wrapping_add(most));
         order();
-        self.has_used()
+        self.used() > most
     }
 }
 
