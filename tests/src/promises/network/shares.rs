@@ -27,7 +27,7 @@ const TYPING_MS: u64 = 1500;
 /// The gateway.
 const GATEWAY: ([u8; 6], Ipv4Addr) = ([0x02, 0x42, 0x48, 0, 0, 1], Ipv4Addr::new(10, 0, 0, 1));
 /// The limits of `tests/systems/net-limits.toml`, in bits and requests per second.
-const BANDWIDTH: f64 = 100e6;
+const BANDWIDTH: f64 = 40e6;
 const IOPS: f64 = 400.0;
 /// By how much a rate may be off.
 const TOLERANCE: f64 = 0.05;
