@@ -122,7 +122,9 @@ fn attack(console: &mut Conversation, order: &str) -> Result<()> {
     let talk = format!("nping {} 1514 {FRAMES} 8", BOB.address());
     let listens = BOB.listen(console)?;
     let talks = ALICE.begin(console, &talk)?;
-    let said = MALLORY.probe.ok_within(console, order, super::WORK)?;
+    let attacks = MALLORY.begin(console, order)?;
+    ensure!(!ALICE.probe.has_answered(console, talks, &talk), "Alice was done before Mallory began");
+    let said = MALLORY.done(console, attacks, order)?;
     let broken = field(&said, "broken").with_context(|| format!("no number in {said:?}"))?;
     ensure!(broken > 0, "nothing was broken by it: it was no attack");
     ALICE.done(console, talks, &talk).context("while Mallory attacked")?;
