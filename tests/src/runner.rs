@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// QEMUs at a time: the promise is two cores.
 const WORKERS: usize = 2;
-/// Most time for checks and QEMU tests together.
+/// Most time for checks and QEMU tests together. What a fresh clone compiles and fetches first is not in it.
 const BUDGET: Duration = Duration::from_secs(25 * 60);
 
 /// What to run.
@@ -24,7 +24,7 @@ pub struct Plan {
     pub is_long: bool,
     /// Whether Linux boots without Bulkhead.
     pub is_plain: bool,
-    /// When the whole check began, in seconds since 1970; now if not given.
+    /// When the checks began, in seconds since 1970; now if not given.
     pub started: Option<u64>,
     /// What to run: nothing means all.
     pub filters: Vec<String>,
