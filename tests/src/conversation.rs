@@ -1,5 +1,6 @@
 //! Talking on a console: wait for text, type bytes. The same over QEMU's pipes and over a pseudo-terminal.
 
+use crate::counters::CTRL_T;
 use crate::transcript::{Transcript, position};
 use anyhow::{Context, Result};
 use std::io::{Read, Write};
@@ -12,12 +13,17 @@ pub struct Conversation {
     input: Box<dyn Write + Send>,
     seen: usize,
     limit: Instant,
+    /// Whose the keyboard was when it was last looked, and up to where that was.
+    keyboard: Option<(&'static str, usize)>,
 }
+
+/// How EL2's line about the keyboard begins.
+const KEYBOARD: &[u8] = b"keyboard: ";
 
 impl Conversation {
     /// A console read from `output` and typed on at `input`; no wait goes beyond `limit`.
     pub fn new(output: impl Read + Send + 'static, input: impl Write + Send + 'static, limit: Instant) -> Self {
-        Self { transcript: Transcript::record(output), input: Box::new(input), seen: 0, limit }
+        Self { transcript: Transcript::record(output), input: Box::new(input), seen: 0, limit, keyboard: None }
     }
 
     /// What was said.
@@ -106,8 +112,27 @@ impl Conversation {
         self.seen = self.transcript.len();
     }
 
+    /// From here on the keyboard is known to be this partition's.
+    pub fn note_keyboard(&mut self, partition: &'static str) {
+        self.keyboard = Some((partition, self.seen));
+    }
+
+    /// Whether the keyboard was this partition's when it was last looked, and nobody has moved it since. To move it costs
+    /// the time for which EL2's line about it waits behind an open prompt.
+    pub fn has_keyboard(&mut self, partition: &str) -> bool {
+        let Some((owner, looked)) = self.keyboard.filter(|(owner, _)| *owner == partition) else { return false };
+        let news = self.transcript.bytes_from(looked);
+        let is_kept = position(&news, KEYBOARD).is_none();
+        // The beginning of a line may be there without its end.
+        self.keyboard = is_kept.then_some((owner, looked + news.len().saturating_sub(KEYBOARD.len())));
+        is_kept
+    }
+
     /// Types.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> Result<()> {
+        if bytes.as_ref().windows(2).any(|keys| keys[0] == CTRL_T && keys[1].is_ascii_digit()) {
+            self.keyboard = None;
+        }
         let written = self.input.write_all(bytes.as_ref()).and_then(|()| self.input.flush());
         written.with_context(|| format!("the machine takes no input{}", self.transcript.tail()))
     }

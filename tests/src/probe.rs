@@ -98,7 +98,8 @@ impl Probe {
         console.send(format!("{order}\n"))?;
         let own = |line: &str| tag(line).filter(|(name, _)| *name == self.name).map(|(_, text)| text.to_owned());
         console.expect_line(&format!("{} to repeat `{order}`", self.name), SHORT, |line| {
-            own(line)?.ends_with(order).then_some(())
+            // Behind a prompt that was waited for already, its tag too.
+            (line == order || own(line)?.ends_with(order)).then_some(())
         })?;
         let wanted = format!("{}'s answer to `{order}`", self.name);
         console.expect_line(&wanted, seconds, |line| Answer::parse(&own(line)?))
@@ -143,10 +144,15 @@ impl Probe {
 
     /// What is typed from here on is for it.
     pub fn take_keyboard(&self, console: &mut Conversation) -> Result<()> {
+        if console.has_keyboard(self.name) {
+            return Ok(());
+        }
         console.send([CTRL_T, b'0' + self.digit])?;
         // EL2's line about it would otherwise come in the middle of the repeated order when the host is slow.
         let moved = format!("keyboard: {}", self.name);
-        console.expect_line(&moved, SHORT, |line| line.ends_with(&moved).then_some(()))
+        console.expect_line(&moved, SHORT, |line| line.ends_with(&moved).then_some(()))?;
+        console.note_keyboard(self.name);
+        Ok(())
     }
 
     /// Gives an order that must succeed; returns what it says.
