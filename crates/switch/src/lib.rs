@@ -66,7 +66,6 @@ pub enum Verdict {
 pub struct Switch {
     gateway: Mac,
     ports: Vec<Port, MAX_DEVICES>,
-    from_gateway: Counters,
 }
 
 #[derive(Clone, Debug)]
@@ -86,7 +85,7 @@ impl Switch {
         };
         // A system has no more devices than that.
         let ports = nics.iter().take(MAX_DEVICES).map(port).collect();
-        Self { gateway: network.mac, ports, from_gateway: Counters::default() }
+        Self { gateway: network.mac, ports }
     }
 
     /// Judges a frame of `frame_len` bytes that the guest at port `from` sends, and counts it. `head` is a copy of its
@@ -112,20 +111,9 @@ impl Switch {
         head.starts_with(&self.gateway)
     }
 
-    /// The same for a frame from the gateway, whose packets may have any source: it is the way in.
-    pub fn from_gateway(&mut self, head: &[u8], frame_len: usize) -> Verdict {
-        let verdict = self.inward(head, frame_len).unwrap_or_else(Verdict::Drop);
-        self.from_gateway.count(verdict);
-        verdict
-    }
-
     /// What happened to the frames of a port.
     pub fn counters(&self, port: usize) -> Option<&Counters> {
         self.ports.get(port).map(|port| &port.counters)
-    }
-    /// What happened to the gateway's.
-    pub fn gateway_counters(&self) -> &Counters {
-        &self.from_gateway
     }
 
     fn forward(&mut self, from: usize, frame: &inspect::Frame, now_ticks: u64) -> Result<Verdict, Reason> {
@@ -141,17 +129,6 @@ impl Switch {
         }
         // A frame to its own sender is nothing that a switch forwards.
         self.port_of(destination).filter(|port| *port != from).map(Verdict::To).ok_or(Reason::Destination)
-    }
-
-    fn inward(&self, head: &[u8], frame_len: usize) -> Result<Verdict, Reason> {
-        let (frame, _) = Ethernet::read(head, frame_len)?;
-        if frame.source != self.gateway {
-            return Err(Reason::SourceMac);
-        }
-        if wire::is_multicast(&frame.destination) {
-            return Ok(Verdict::Flood);
-        }
-        self.port_of(&frame.destination).map(Verdict::To).ok_or(Reason::Destination)
     }
 
     fn port_of(&self, mac: &Mac) -> Option<usize> {

@@ -77,21 +77,6 @@ fn frames_of_any_length_pass_up_to_what_segmentation_makes() {
 }
 
 #[test]
-fn the_gateway_brings_packets_from_anywhere_but_under_its_own_name() {
-    let mut switch = switch();
-    let from = |source, to| ethernet(to, source, IPV4, &ipv4(ip(0), [1, 1, 1, 1], 6, &[], &[0; 20]));
-    let mut judge = |frame: Vec<u8>| switch.from_gateway(&frame, frame.len());
-    assert_eq!(judge(from(GATEWAY, mac(2))), Verdict::To(2));
-    assert_eq!(judge(from(GATEWAY, EVERYBODY)), Verdict::Flood);
-    assert_eq!(judge(from(GATEWAY, GATEWAY)), Verdict::Drop(Reason::Destination));
-    assert_eq!(judge(from(GATEWAY, NOBODY)), Verdict::Drop(Reason::Destination));
-    assert_eq!(judge(from(mac(1), mac(0))), Verdict::Drop(Reason::SourceMac));
-    assert_eq!(judge(from(GATEWAY, mac(2))[..13].to_vec()), Verdict::Drop(Reason::Truncated));
-    assert_eq!(switch.gateway_counters().passed(), 2);
-    assert_eq!(switch.gateway_counters().dropped(Reason::Destination), 2);
-}
-
-#[test]
 fn a_storm_ends_at_its_ports_budget() {
     let mut switch = switch();
     let storm = packet(EVERYBODY);

@@ -63,7 +63,6 @@ proptest! {
         let mut switch = switch();
         let is_counted = switch.counters(port).is_some();
         let verdict = switch.judge(port, &head, frame_len, now);
-        let _ = switch.from_gateway(&head, frame_len);
         if is_counted {
             let counters = switch.counters(port).unwrap();
             let dropped: u64 = counters.drops().map(|(_, count)| count).sum();
