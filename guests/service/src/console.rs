@@ -74,6 +74,11 @@ impl Console {
         self.output.notice();
     }
 
+    /// Whether Ctrl-T s was pressed since the last call: the service says its part behind EL2's.
+    pub fn take_status(&mut self) -> bool {
+        core::mem::take(&mut self.input.wants_status)
+    }
+
     /// Until when the service may sleep.
     pub fn deadline(&self) -> Option<u64> {
         self.deadline

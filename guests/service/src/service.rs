@@ -96,6 +96,11 @@ impl Service {
                 panic!("the disk '{}' does not answer", disk.facts().serial);
             }
             let has_shown = self.console.pump(now);
+            if self.console.take_status()
+                && let Some(network) = &self.network
+            {
+                network.say_counters();
+            }
             hooks::turn(has_worked);
             if has_worked {
                 self.idle_turns = 0;

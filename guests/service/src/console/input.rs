@@ -33,13 +33,24 @@ pub(super) struct Input {
     has_given_up: bool,
     /// What EL2 has asked and the keyboard has not answered.
     question: Option<(Command, PartitionId)>,
+    /// Ctrl-T s was pressed, and the service has not said its part yet.
+    pub(super) wants_status: bool,
 }
 
 impl Input {
     pub(super) fn new(plan: &Plan) -> Self {
         let partitions = plan.partitions.len();
         let focus = PartitionId::new(0);
-        Self { keys: Keys::new(), focus, own: plan.own, partitions, held: None, has_given_up: false, question: None }
+        Self {
+            keys: Keys::new(),
+            focus,
+            own: plan.own,
+            partitions,
+            held: None,
+            has_given_up: false,
+            question: None,
+            wants_status: false,
+        }
     }
 
     /// Moves the keyboard to a partition; whether it exists.
@@ -90,7 +101,10 @@ impl Input {
         match key {
             Key::Focus(id) => self.set_focus(id, output),
             Key::Help => tell(Command::Help, 0, 0),
-            Key::Status => tell(Command::Status, 0, 0),
+            Key::Status => {
+                tell(Command::Status, 0, 0);
+                self.wants_status = true;
+            }
             Key::Faults => tell(Command::Faults, 0, 0),
             Key::Restart => self.ask(Command::Restart),
             Key::Stop => self.ask(Command::Stop),

@@ -62,7 +62,10 @@ impl Devices {
                 }
                 forward(&mut self.all, number, port, &sent, network);
             }
-            Err(_) => own.refused = own.refused.wrapping_add(1),
+            Err(_) => {
+                own.refused = own.refused.wrapping_add(1);
+                network.has_dropped = true;
+            }
         }
         let Some(device) = self.all.get_mut(number) else { return Ok(None) };
         device.link.give_back(&device.ram, head, 0)?;
@@ -100,7 +103,7 @@ fn forward(devices: &mut [Device], number: usize, port: usize, sent: &Sent<'_>, 
             }
             route(devices, number, port, sent, network);
         }
-        Verdict::Drop(_) => {}
+        Verdict::Drop(_) => network.has_dropped = true,
     }
 }
 
