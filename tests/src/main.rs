@@ -1,7 +1,7 @@
 //! The QEMU harness: one test per promise of the issue, run two machines at a time.
 //!
 //! ```text
-//! bulkhead-tests [--list] [--long] [--plain] [--since EPOCH] [FILTER...]   run (or list) what matches any filter
+//! bulkhead-tests [--list] [--long] [--plain] [--began EPOCH] [--since EPOCH] [FILTER...]   run (or list) what matches any filter
 //! bulkhead-tests bench [--accept]                                print the instruction counts
 //! ```
 //! A filter matches an id, a machine, or part of a test's or scenario's name. `--plain` boots Linux without
@@ -67,9 +67,10 @@ fn serve() -> Result<ExitCode> {
             "--list" => is_list = true,
             "--long" => plan.is_long = true,
             "--plain" => plan.is_plain = true,
-            "--since" => {
+            "--began" | "--since" => {
                 let epoch = arguments.next().context(USAGE)?;
-                plan.started = Some(epoch.parse().with_context(|| format!("--since {epoch}: seconds since 1970"))?);
+                let epoch = epoch.parse().with_context(|| format!("{argument} {epoch}: seconds since 1970"))?;
+                *(if argument == "--began" { &mut plan.began } else { &mut plan.started }) = Some(epoch);
             }
             option if option.starts_with('-') => bail!("{option}: no such option; {USAGE}"),
             _ => plan.filters.push(argument),
