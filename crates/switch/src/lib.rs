@@ -36,7 +36,7 @@ use core::num::NonZeroU64;
 use heapless::Vec;
 use inspect::Sender;
 use rate::Bucket;
-use wire::{Ethernet, Mac};
+use wire::Mac;
 
 /// Bytes of a frame's beginning that the verdict depends on: Ethernet (14), IPv4 with all its options (60) and the ports
 /// (8) fit, and a cache line or two hold them.
