@@ -42,6 +42,7 @@ impl fmt::Display for Named<'_> {
         match self.0 {
             Kind::Entropy => f.write_str("rng"),
             Kind::Nic(_) => f.write_str("net"),
+            Kind::Vsock(_) => f.write_str("vsock"),
             Kind::Disk(disk) => match &disk.from {
                 Origin::Gpt(label) => write!(f, "disk gpt:{label}"),
                 Origin::Disk(serial) => write!(f, "disk disk:{serial}"),
@@ -69,7 +70,7 @@ pub unsafe fn offer_all(
         let id = VirtioId::new(number);
         let (number, receiver) = match planned.kind {
             Kind::Nic(_) => (net::TX, kept.record(id, net::RX)),
-            Kind::Disk(_) | Kind::Entropy => (0, None),
+            Kind::Disk(_) | Kind::Entropy | Kind::Vsock(_) => (0, None),
         };
         let partition = plan.partitions.get(planned.partition.index());
         let (Some(partition), Some(record)) = (partition, kept.record(id, number)) else { continue };
@@ -80,6 +81,7 @@ pub unsafe fn offer_all(
                 Some(network) => Ok(Backend::Nic(network.connect(devices.all.len(), &partition.name, nic))),
                 None => Err(Missing::NoNetwork),
             },
+            Kind::Vsock(_) => Err(Missing::NoNetwork),
             Kind::Disk(wanted) => disk_backend(&mut finder, disks, wanted, &devices),
         };
         let backend = match backend {
