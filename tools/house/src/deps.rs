@@ -23,6 +23,7 @@ const RULES: &[(&str, &[&str])] = &[
 const SERVICE: &[&str] = &[
     "crates/virtio",
     "crates/channel",
+    "crates/vsock",
     "crates/gateway",
     "crates/switch",
     "crates/rate",
