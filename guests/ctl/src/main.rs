@@ -5,7 +5,7 @@
 //! ctl [-p PORT] rate HZ          so many from the next beat on
 //! ctl [-p PORT] beats            how many there were, and whether one was lost
 //! ctl [-p PORT] histogram        how late they were
-//! ctl [-p PORT] flood LINES      so many lines of nonsense, without a look at the answers
+//! ctl [-p PORT] flood LINES      so many lines of nonsense, without a look at the answers; says when it has begun
 //! ```
 //! A stream socket to port 5000 of the host (AF_VSOCK, CID 2) is all that it needs of Linux; it is a static program of a few
 //! kilobytes. Each order begins with a number of this process, and so does its answer: what was meant for an earlier
@@ -97,7 +97,10 @@ extern "C" fn ctl_main(stack: *const u64) -> ! {
         Errno(errno) => fail(2, format_args!("port {port} cannot be reached: error {errno}")),
     });
     if let Some(lines) = flood {
-        for _ in 0..lines {
+        for n in 0..lines {
+            if n == 1 {
+                let _ = OUTPUT.write(b"flooding\n");
+            }
             socket.write(NONSENSE).unwrap_or_else(|errno| lost(errno));
         }
         exit(0)

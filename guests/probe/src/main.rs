@@ -24,6 +24,7 @@ mod lives;
 mod net;
 mod reply;
 mod selftest;
+mod socket;
 mod sysreg;
 mod vcpus;
 mod virtio;
@@ -128,6 +129,8 @@ const COMMANDS: &[Command] = &[
         "SLOT SEED ROUNDS MAC IP MAC IP: what no driver sends, to these two; ok broken=..",
         net::hostile::attack,
     ),
+    ("sconnect", "SLOT PORT [CID]: asks that socket device for a connection; ok cid=OWN operation=..", socket::connect),
+    ("sattack", "SLOT SEED ROUNDS PORT: packets that no driver sends; ok answers=.. resets=..", socket::attack),
     ("copen", "NAME: its end of that channel; ok channel=NUMBER capacity=BYTES", channel::open),
     ("cstate", "ok anew=.. peer=.. available=.. free=.. rung=..: of the open channel", channel::state),
     ("cring", "rings the other end; ok", channel::ring),
