@@ -70,7 +70,7 @@ impl From<Channel> for u64 {
     /// Values that no system has are cut to their fields' widths.
     fn from(channel: Channel) -> Self {
         let mut number = u64::from(channel.pages) & PAGES;
-        number |= (channel.start.as_u64() / PAGE_SIZE & START_MASK) << START;
+        number |= ((channel.start.as_u64() / PAGE_SIZE) & START_MASK) << START;
         for (end, at) in channel.ends.iter().zip(ENDS) {
             let [partition, user] = [end.partition, end.user].map(|id| u64::from(id.number()) & ID);
             number |= (partition | user << USER) << at;

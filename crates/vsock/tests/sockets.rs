@@ -230,14 +230,14 @@ proptest! {
                 prop_assert!(sockets.is_connected(place));
                 unread[place] += bytes;
             }
-            for place in 0..2 {
+            for (place, unread) in unread.iter_mut().enumerate() {
                 if let Some(credit) = sockets.credit(place) {
                     prop_assert!(credit as usize <= MAX_PAYLOAD);
-                    let room = Room { capacity: 1000, unread: unread[place] };
+                    let room = Room { capacity: 1000, unread: *unread };
                     let sent = sockets.data(place, credit, room).unwrap();
                     prop_assert_eq!((sent.bytes, sent.target_cid), (credit, CID));
                 }
-                unread[place] = unread[place].saturating_sub(read);
+                *unread = unread.saturating_sub(read);
             }
             if is_cleared {
                 sockets.close(0);

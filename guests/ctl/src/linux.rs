@@ -134,7 +134,7 @@ pub unsafe fn arguments(stack: *const u64) -> impl Iterator<Item = &'static str>
     let count = unsafe { stack.read() } as usize;
     (2..=count).map_while(move |n| {
         // SAFETY: behind the count are as many addresses of texts that end with a 0 and live as long as the program.
-        let text = unsafe { stack.add(n).read() } as *const c_char;
+        let text = unsafe { stack.wrapping_add(n).read() } as *const c_char;
         // SAFETY: as above.
         unsafe { CStr::from_ptr(text) }.to_str().ok()
     })

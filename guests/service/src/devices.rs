@@ -184,9 +184,10 @@ impl Devices {
         for device in self.all.iter_mut().filter(|device| device.link.is_running()) {
             let has_received = device.receiver.as_mut().is_some_and(|other| other.link.is_worth_an_interrupt(is_last));
             let has_done = device.link.is_worth_an_interrupt(is_last);
-            let has_brokered = device.broker.as_mut().is_some_and(|broker| {
-                broker.links().into_iter().fold(false, |any, link| link.is_worth_an_interrupt(is_last) || any)
-            });
+            let mut has_brokered = false;
+            for link in device.broker.iter_mut().flat_map(|broker| broker.links()) {
+                has_brokered |= link.is_worth_an_interrupt(is_last);
+            }
             if !has_received && !has_done && !has_brokered {
                 continue;
             }

@@ -183,7 +183,7 @@ fn foreign(console: &mut Conversation) -> Result<()> {
         field(&said, "operation").with_context(|| format!("`{order}` said {said:?}"))
     };
     // Her device leads to no channel but her own, and not to Linux.
-    for order in [format!("sconnect 0 {PORT}"), format!("sconnect 0 22"), format!("sconnect 0 {PORT} 3")] {
+    for order in [format!("sconnect 0 {PORT}"), "sconnect 0 22".to_owned(), format!("sconnect 0 {PORT} 3")] {
         ensure!(connect(&order)? == RESET, "`{order}` was not refused");
     }
     // To hers it does as soon as somebody is there.
