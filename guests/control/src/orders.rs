@@ -85,12 +85,15 @@ impl Orders {
             return false;
         };
         let mut answer = Answer { bytes: [0; ANSWER], len: 0 };
-        let is_too_long = core::mem::take(&mut self.is_too_long);
         let order = core::str::from_utf8(came.get(..end).unwrap_or_default()).unwrap_or("");
-        // Asked in the moment between a deadline and its interrupt, it is answered at the next look.
-        let Some(account) = cpu::without_interrupts(Account::at_rest) else { return false };
-        let written =
-            if is_too_long { answer.write_str("? error too long\n") } else { reply(order, &account, &mut answer) };
+        let written = match self.is_too_long {
+            true => answer.write_str("? error too long\n").map(|()| Step::Answered),
+            false => reply(order, &mut answer),
+        };
+        if let Ok(Step::Later) = written {
+            return false;
+        }
+        self.is_too_long = false;
         self.came.copy_within(end + 1..self.len, 0);
         self.len -= end + 1;
         let bytes = answer.bytes.get(..answer.len).unwrap_or_default();
@@ -99,29 +102,39 @@ impl Orders {
     }
 }
 
+/// What came of an order.
+enum Step {
+    /// It has its answer.
+    Answered,
+    /// A deadline has passed whose beat is still to come: what was asked can be told at one of the next looks.
+    Later,
+}
+
 /// Writes the answer to an order.
-fn reply(order: &str, account: &Account, answer: &mut Answer) -> fmt::Result {
+fn reply(order: &str, answer: &mut Answer) -> Result<Step, fmt::Error> {
     let mut words = order.split_ascii_whitespace();
     let tag = words.next().unwrap_or("?");
     match (words.next(), words.next(), words.next()) {
-        (Some("rate"), None, _) => writeln!(answer, "{tag} ok {}", beat::rate()),
+        (Some("rate"), None, _) => writeln!(answer, "{tag} ok {}", beat::rate())?,
         (Some("rate"), Some(hz), None) => match hz.parse().map(beat::set_rate) {
-            Ok(Ok(())) => writeln!(answer, "{tag} ok {}", beat::rate()),
-            _ => writeln!(answer, "{tag} error a rate is {} to {}", RATES.start(), RATES.end()),
+            Ok(Ok(())) => writeln!(answer, "{tag} ok {}", beat::rate())?,
+            _ => writeln!(answer, "{tag} error a rate is {} to {}", RATES.start(), RATES.end())?,
         },
         (Some("beats"), None, _) => {
+            let Some(account) = cpu::without_interrupts(Account::at_rest) else { return Ok(Step::Later) };
             let Account { beats, expected, doubled, max_late_us } = account;
             let (lost, rate) = (account.lost(), beat::rate());
             write!(answer, "{tag} ok beats {beats} expected {expected} lost {lost} doubled {doubled} ")?;
-            writeln!(answer, "rate {rate} max_late_us {max_late_us}")
+            writeln!(answer, "rate {rate} max_late_us {max_late_us}")?;
         }
         (Some("histogram"), None, _) => {
             write!(answer, "{tag} ok late")?;
             for (power, count) in beat::lateness().into_iter().enumerate().filter(|(_, count)| *count != 0) {
                 write!(answer, " <{}us {count}", 1_u64 << power)?;
             }
-            writeln!(answer)
+            writeln!(answer)?;
         }
-        _ => writeln!(answer, "{tag} error no such order"),
+        _ => writeln!(answer, "{tag} error no such order")?,
     }
+    Ok(Step::Answered)
 }

@@ -27,6 +27,10 @@ const MALLORYS: u32 = 5001;
 /// VIRTIO_VSOCK_OP_RESPONSE and VIRTIO_VSOCK_OP_RST.
 const RESPONSE: u64 = 2;
 const RESET: u64 = 3;
+/// The rate of control's lives at first, and the one of most tests: a QEMU whose GICv2 loses levels gives back what a busy
+/// host takes from it at no more than about a thousand beats per second.
+const FIRST_RATE: u64 = 1000;
+const RATE: u64 = 500;
 /// Packets of an attack.
 const ROUNDS: u64 = 3000;
 
@@ -59,17 +63,17 @@ fn linux(run: &mut Run) -> Result<()> {
     run.promise("beat_is_exact_while_linux_floods_the_channel", |_| flood(&mut shell));
     run.promise("restart_of_control_ends_the_connection_and_the_next_life_obeys", |_| {
         // The rate is the next life's own again.
-        ensure!(ctl(&mut shell, "rate 500")? == "500");
         lost_by(&mut shell, "control", CONTROL)?;
-        wait_until_rate(&mut shell, "1000")?;
-        Beats::ask(&mut shell)?.check(1000)
+        wait_until_rate(&mut shell, FIRST_RATE)?;
+        ensure!(ctl(&mut shell, &format!("rate {RATE}"))? == RATE.to_string());
+        obeys(&mut shell)
     });
     run.promise("restart_of_the_service_ends_the_connection_and_control_misses_no_beat", |_| {
         let before = Beats::ask(&mut shell)?;
         lost_by(&mut shell, "service", SERVICE)?;
-        wait_until_rate(&mut shell, "1000")?;
+        wait_until_rate(&mut shell, RATE)?;
         let after = Beats::ask(&mut shell)?;
-        after.check(1000)?;
+        after.check(RATE)?;
         ensure!(after.beats > before.beats, "control began anew: {before:?}, then {after:?}");
         Ok(())
     });
@@ -82,7 +86,7 @@ fn linux(run: &mut Run) -> Result<()> {
         let after = Beats::ask(&mut shell)?;
         after.check(250)?;
         ensure!(after.beats > before.beats, "control began anew: {before:?}, then {after:?}");
-        ensure!(ctl(&mut shell, "rate 1000")? == "1000");
+        ensure!(ctl(&mut shell, &format!("rate {RATE}"))? == RATE.to_string());
         obeys(&mut shell)
     });
     Ok(())
@@ -137,9 +141,9 @@ fn histogram(shell: &mut Shell) -> Result<u64> {
 }
 
 fn command(shell: &mut Shell) -> Result<()> {
-    ensure!(ctl(shell, "rate")? == "1000");
-    Beats::ask(shell)?.check(1000)?;
-    for rate in [500, 2000, 100] {
+    ensure!(ctl(shell, "rate")? == FIRST_RATE.to_string());
+    Beats::ask(shell)?.check(FIRST_RATE)?;
+    for rate in [500, 250, 100] {
         ensure!(ctl(shell, &format!("rate {rate}"))? == rate.to_string());
         // The histogram has every beat between those before it and those behind it.
         let before = Beats::ask(shell)?;
@@ -149,7 +153,7 @@ fn command(shell: &mut Shell) -> Result<()> {
         after.check(rate)?;
         ensure!((before.beats..=after.beats).contains(&shown), "{shown} beats shown between {before:?} and {after:?}");
     }
-    ensure!(ctl(shell, "rate 1000")? == "1000");
+    ensure!(ctl(shell, &format!("rate {RATE}"))? == RATE.to_string());
     for (order, why) in
         [("rate 0", "a rate is 1 to 2000"), ("rate 5000", "a rate is 1 to 2000"), ("dance", "no such order")]
     {
@@ -160,7 +164,7 @@ fn command(shell: &mut Shell) -> Result<()> {
 }
 
 fn obeys(shell: &mut Shell) -> Result<()> {
-    Beats::ask(shell)?.check(1000)
+    Beats::ask(shell)?.check(RATE)
 }
 
 /// Memory, doorbell, ports: nothing of the channel is another partition's.
@@ -209,7 +213,7 @@ fn flood(shell: &mut Shell) -> Result<()> {
     let (status, said) = shell.status("ctl rate", SHORT)?;
     ensure!(status == 2 && said.contains("somebody else has it"), "a second connection ended with {status}: {said}");
     shell.run("killall ctl", SHORT)?;
-    wait_until_rate(shell, "1000")?;
+    wait_until_rate(shell, RATE)?;
     obeys(shell)
 }
 
@@ -219,9 +223,9 @@ fn flooding(flood: &str) -> String {
 }
 
 /// The orders of somebody who was killed are obeyed first, and whoever comes too early hears so.
-fn wait_until_rate(shell: &mut Shell, rate: &str) -> Result<()> {
+fn wait_until_rate(shell: &mut Shell, rate: u64) -> Result<()> {
     let said = shell.run("until ctl rate 2>/dev/null; do sleep 0.1; done", SHORT)?;
-    ensure!(said.trim() == rate, "the rate is {said:?}, not {rate}");
+    ensure!(said.trim() == rate.to_string(), "the rate is {said:?}, not {rate}");
     Ok(())
 }
 

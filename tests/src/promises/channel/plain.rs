@@ -76,7 +76,8 @@ fn exchange(console: &mut Conversation, from: &Probe, to: &Probe, seed: u64) -> 
     console.skip();
     let begin = console.seen();
     to.order(console, &order)?;
-    let is_heard = |line: &str| line.starts_with(to.name) && line.ends_with(&order);
+    // Behind a prompt that was waited for already, its tag too.
+    let is_heard = |line: &str| line == order || (line.starts_with(to.name) && line.ends_with(&order));
     console.expect_line(&format!("{} to repeat `{order}`", to.name), SHORT, |line| is_heard(line).then_some(()))?;
     let said = from.ok_within(console, &format!("csay {BYTES} {seed}"), SHORT)?;
     ensure!(field(&said, "said") == Some(BYTES), "{} said {said:?}", from.name);
