@@ -70,18 +70,17 @@ fn open(console: &mut Conversation, probe: &Probe) -> Result<()> {
     Ok(())
 }
 
-/// Many more bytes than fit go from one to the other: each sleeps until the other rings.
+/// Many more bytes than fit go from one to the other: each sleeps until the other rings. Each seed is used once, so that an
+/// order is told by it from the earlier ones.
 fn exchange(console: &mut Conversation, from: &Probe, to: &Probe, seed: u64) -> Result<()> {
     let order = format!("chear {BYTES} {seed}");
-    console.skip();
-    let begin = console.seen();
     to.order(console, &order)?;
     // Behind a prompt that was waited for already, its tag too.
     let is_heard = |line: &str| line == order || (line.starts_with(to.name) && line.ends_with(&order));
     console.expect_line(&format!("{} to repeat `{order}`", to.name), SHORT, |line| is_heard(line).then_some(()))?;
     let said = from.ok_within(console, &format!("csay {BYTES} {seed}"), SHORT)?;
     ensure!(field(&said, "said") == Some(BYTES), "{} said {said:?}", from.name);
-    let heard = match to.answer_behind(console, begin, &order, SHORT)? {
+    let heard = match to.answer_behind(console, 0, &order, SHORT)? {
         Answer::Ok(heard) => heard,
         other => bail!("{} heard {other:x?}", to.name),
     };
