@@ -4,10 +4,12 @@
 # (SYSTEM, OUT, KERNEL, INITRD) is read by the scripts from the environment for the same reason.
 
 TARGET := aarch64-unknown-none-softfloat
+# `ctl` is a program for Linux, built as the guests are.
 GUESTS := $(filter-out rt,$(patsubst guests/%/Cargo.toml,%,$(wildcard guests/*/Cargo.toml)))
 # Cargo needs features of EL2's and the guests' packages resolved together: one command builds them all.
 BARE_METAL := -p platform-qemu-virt -p platform-rpi4 $(GUESTS:%=-p guest-%)
-LINUX_PARTS := $(addprefix guests/linux/,build init inittab lease modules network profile) scripts/debian-package scripts/debian-sources
+LINUX_PARTS := $(addprefix guests/linux/,build init inittab lease modules network profile) scripts/debian-package scripts/debian-sources \
+	build/guests/ctl.elf
 HOUSE := cargo run -q -p house --
 
 export SYSTEM OUT KERNEL INITRD GIC BACKPORTS
@@ -49,6 +51,10 @@ guests: bare-metal build/guests/linux/Image build/guests/u-boot.bin build/demo-d
 
 test-guests: guests build/guests/linux-generic/Image build/guests/linux-rt/Image
 
+# Its copy keeps its time where it has not changed, so what is made of it is not made again.
+build/guests/ctl.elf: bare-metal
+	@:
+
 build/guests/linux/Image: $(LINUX_PARTS)
 	@guests/linux/build cloud $(@D)
 
@@ -59,7 +65,7 @@ build/guests/linux-rt/Image: $(LINUX_PARTS)
 	@guests/linux/build rt $(@D)
 
 build/guests/rootfs.ext4: $(addprefix guests/linux/,rootfs lease network profile) $(wildcard guests/linux/root/etc/* guests/linux/root/etc/*/*) \
-		scripts/debian-package scripts/debian-sources
+		scripts/debian-package scripts/debian-sources build/guests/ctl.elf
 	@guests/linux/rootfs $@
 
 # Made once: the demo's Linux writes to it, so a change of its parts must not take that away. `rm` it for a new one.

@@ -140,6 +140,7 @@ fn check_overlaps(system: &System, bundle: &[u8], tree: &DeviceTree) {
         let owner = core::iter::once(("EL2's frame pool", system.pool))
             .chain(system.partitions.iter().flat_map(|p| p.banks.iter().map(|bank| (p.name.as_str(), bank.pa))))
             .chain(system.service.map(|service| ("the service partition", service.kept)))
+            .chain(system.channels.iter().filter_map(|channel| Some(("a channel", channel.memory()?))))
             .find(|(_, other)| other.overlaps(&region));
         if let Some((owner, other)) = owner {
             refuse!("the firmware put {what} at {region}, which overlaps {other} of {owner}: pin memory_at elsewhere");

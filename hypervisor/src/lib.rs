@@ -17,6 +17,7 @@ mod say;
 
 pub mod arch;
 mod boot;
+mod channel;
 mod console;
 mod core_local;
 mod counters;

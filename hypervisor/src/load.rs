@@ -7,6 +7,7 @@
 //! guest starts with its MMU and caches off.
 
 use crate::arch::{barrier, cache};
+use crate::channel;
 use crate::core_local::{Assignment, Core};
 use crate::gic;
 use crate::memory;
@@ -92,6 +93,7 @@ pub fn step(core: &'static Core) -> bool {
     do_block(core.id.number(), partition, bank, block, job);
     if work.done.fetch_add(1, Ordering::AcqRel) + 1 == total {
         work.job.store(Job::None as u32, Ordering::Relaxed);
+        channel::renew(core, partition);
         finish(partition, job);
     }
     true

@@ -134,6 +134,14 @@ fn create(
         let ipa = Ipa::new(machine::VIRTIO.as_u64() + slot * machine::VIRTIO_STRIDE);
         map(ipa, device.pa, machine::VIRTIO_STRIDE, Attributes::TRANSPORT_RO);
     }
+    for (number, channel) in system.channels.iter().enumerate() {
+        let Some(memory) = channel.memory() else { continue };
+        let (start, size) = (memory.start(), memory.size());
+        if let Some(end) = channel.ends.iter().find(|end| end.user.number() == n) {
+            let ipa = if end.is_brokered() { Ipa::new(start.as_u64()) } else { machine::channel_ipa(number) };
+            map(ipa, start, size, Attributes::NORMAL_RW);
+        }
+    }
     let own = system.service.filter(|_| usize::from(n) + 1 == system.partitions.len());
     if let Some(facts) = own {
         let (read_only, writable) = service::create();

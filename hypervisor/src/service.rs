@@ -110,6 +110,12 @@ pub fn tell_console(core: &'static Core) {
     }
 }
 
+/// Tells the service that one of its channels was rung or cleared.
+pub fn tell_channels(core: &'static Core) {
+    let Some(pages) = PAGES.get() else { return };
+    tell(core, pages, &pages.events.channels);
+}
+
 /// Tells the service whether all other partitions have stopped for good.
 pub fn tell_over(core: &'static Core, is_over: bool) {
     let Some(pages) = PAGES.get() else { return };

@@ -25,6 +25,8 @@ pub struct Report {
     pub max_late_us: u64,
     /// Console accesses before this line.
     pub writes: u64,
+    /// How often it has rung its channel.
+    pub rings: u64,
 }
 
 impl Report {
@@ -40,6 +42,7 @@ impl Report {
             doubled: field("doubled")?,
             max_late_us: field("max_late_us")?,
             writes: field("writes")?,
+            rings: field("rings")?,
         })
     }
 
@@ -86,9 +89,31 @@ pub fn check_beat(console: &mut Conversation, intervals: u32) -> Result<Report> 
     Ok(last)
 }
 
+/// Holds `control` to its beat over one report, while it is rung and rings: EL2's entries on its core are its beats, its
+/// console accesses and its own rings, whatever the other end of its channel does.
+pub fn check_beat_with_rings(console: &mut Conversation) -> Result<Report> {
+    let before = Counters::ask(console, VCPU)?;
+    let report = Report::check_next(console, 1)?;
+    let after = Counters::ask(console, VCPU)?;
+    let others = after.moved_since(&before, &["forwarded", "uart", "hvc"]);
+    ensure!(others.is_empty(), "EL2 was entered on control's core for another's sake: {}", others.join(", "));
+    for (name, counted) in [("forwarded", report.beats), ("uart", report.writes), ("hvc", report.rings)] {
+        let between = before.of(name)?..=after.of(name)?;
+        ensure!(between.contains(&counted), "{name}: the guest counted {counted}, EL2 {between:?}");
+    }
+    ensure!(after.of("hvc")? > before.of("hvc")?, "nobody was at the other end of its channel");
+    Ok(report)
+}
+
 /// EL2 counted what the guest counted: `counters` were read between the two reports.
 fn check_entries(counters: &Counters, before: &Report, after: &Report) -> Result<()> {
-    let (forwarded, uart) = (counters.of("forwarded")?, counters.of("uart")?);
+    let (forwarded, uart, hvc) = (counters.of("forwarded")?, counters.of("uart")?, counters.of("hvc")?);
+    ensure!(
+        (before.rings..=after.rings).contains(&hvc),
+        "{hvc} hypercalls between the guest's {} and {} rings",
+        before.rings,
+        after.rings
+    );
     ensure!(
         (before.beats..=after.beats).contains(&forwarded),
         "{forwarded} interrupts were forwarded between beat {} and beat {}",
@@ -108,12 +133,12 @@ fn check_entries(counters: &Counters, before: &Report, after: &Report) -> Result
 mod tests {
     use super::*;
 
-    const LINE: &str = "control| control: beats 5000 expected 5000 lost 0 doubled 0 max_late_us 40 writes 83";
+    const LINE: &str = "control| control: beats 5000 expected 5000 lost 0 doubled 0 max_late_us 40 writes 83 rings 2";
 
     #[test]
     fn a_report_is_read_behind_its_tag() {
         let report = Report::parse(LINE).unwrap();
-        assert_eq!((report.beats, report.writes), (5000, 83));
+        assert_eq!((report.beats, report.writes, report.rings), (5000, 83, 2));
         report.check().unwrap();
     }
 

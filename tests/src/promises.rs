@@ -2,6 +2,7 @@
 
 mod beat;
 mod boot_failures;
+mod channel;
 mod clone;
 mod console;
 mod guests;
@@ -34,5 +35,6 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
         speed::SCENARIOS,
         torture::SCENARIOS,
     ];
-    themes.into_iter().chain(network::SCENARIOS.iter().chain(service::SCENARIOS).copied()).flatten()
+    let groups = network::SCENARIOS.iter().chain(service::SCENARIOS).chain(channel::SCENARIOS);
+    themes.into_iter().chain(groups.copied()).flatten()
 }

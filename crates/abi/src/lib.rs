@@ -1,11 +1,12 @@
 //! Numbers and wire types that the hypervisor, its guests and the host tool must agree on.
 //!
 //! Newtypes for the number spaces of the machine, the guest machine's memory map, what follows the end of a life, what
-//! EL2 and the service partition say to each other, and the layout of the boot bundle. No behaviour beyond construction and printing.
+//! EL2 and the service partition say to each other, channels between partitions, and the layout of the boot bundle. No behaviour beyond construction and printing.
 #![no_std]
 #![forbid(unsafe_code)]
 
 pub mod bundle;
+pub mod channel;
 pub mod ids;
 pub mod life;
 pub mod machine;

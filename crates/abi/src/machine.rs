@@ -2,7 +2,7 @@
 //!
 //! Images made for QEMU `virt` find what they expect; a device tree made from these constants describes it.
 
-use crate::IntId;
+use crate::{IntId, channel};
 use addr::Ipa;
 
 /// Distributor of either GIC version (trapped), 64 KiB on GICv3, 4 KiB on GICv2.
@@ -53,6 +53,8 @@ pub const WATCHDOG_INTID: IntId = IntId::spi(10);
 pub const VIRTIO: Ipa = Ipa::new(0x0a00_0000);
 /// Bytes from one transport to the next: a page each, which its guest may only read.
 pub const VIRTIO_STRIDE: u64 = 0x1000;
+/// Memory of channels: the system's channel n at `CHANNELS + n * channel::MAX_SIZE`. Normal memory, for both ends.
+pub const CHANNELS: Ipa = Ipa::new(0x0b20_0000);
 /// First byte of guest RAM.
 pub const RAM: Ipa = Ipa::new(0x4000_0000);
 /// Width of the guest's physical address space in bits where the CPU allows it.
@@ -63,6 +65,17 @@ pub const SPIS: u32 = 256;
 /// Interrupt of the partition's virtio device `n`, edge.
 pub const fn virtio_intid(n: u32) -> IntId {
     IntId::spi(16 + n)
+}
+
+/// Where a guest sees the memory of the system's channel `n`.
+pub const fn channel_ipa(n: usize) -> Ipa {
+    Ipa::new(CHANNELS.as_u64() + n as u64 * channel::MAX_SIZE)
+}
+
+/// Interrupt of the system's channel `n`, edge: the other end has rung.
+pub const fn channel_intid(n: usize) -> IntId {
+    assert!(n < channel::MAX_CHANNELS);
+    IntId::spi(48 + n as u32)
 }
 
 /// Virtual timer of EL1: PPI 11, the guest's own.

@@ -3,6 +3,7 @@
 //! A payload of the service partition in place of a device tree: [`MAGIC`], the length of the rest (u32), 0 (u32), then
 //! [`Plan`] in postcard. EL2 does not read it. The service believes it as far as it believes its own image.
 
+use crate::channel::MAX_CHANNELS;
 use crate::service::MAX_DEVICES;
 use crate::{IntId, MAX_NAME, MAX_PARTITIONS, PartitionId};
 use addr::{Ipa, Pa, Region};
@@ -10,7 +11,7 @@ use heapless::{String, Vec};
 use serde::{Deserialize, Serialize};
 
 /// First eight bytes of the payload.
-pub const MAGIC: [u8; 8] = *b"BHPLAN\x00\x02";
+pub const MAGIC: [u8; 8] = *b"BHPLAN\x00\x03";
 /// Bytes before the postcard blob.
 pub const HEADER: usize = 16;
 /// Largest payload in bytes.
@@ -49,6 +50,23 @@ pub struct Plan {
     pub devices: Vec<Backend, MAX_DEVICES>,
     /// The network that the partitions' network devices are on; `None` where there are none.
     pub network: Option<Network>,
+    /// The channels that a partition reaches by its virtio-vsock device: the service has that partition's end.
+    pub channels: Vec<Channel, MAX_CHANNELS>,
+}
+
+/// A channel of which the service has an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Channel {
+    /// Its number in the system, by which it is rung.
+    pub number: u8,
+    /// Its memory, mapped for the service at the physical address.
+    pub memory: Region<Pa>,
+    /// For whom the service has an end, and which of the two.
+    pub partition: PartitionId,
+    /// Which of the two ends.
+    pub end: u8,
+    /// The port by which that partition reaches it.
+    pub port: u32,
 }
 
 /// The network of the board: the partitions on one subnet, the service as their gateway.
@@ -141,6 +159,8 @@ pub enum Kind {
     Disk(Disk),
     /// A network device (virtio device 1).
     Nic(Nic),
+    /// A socket device (virtio device 19); the partition's context id.
+    Vsock(u32),
 }
 
 /// A network device of a partition.

@@ -195,6 +195,8 @@ pub struct EventPage {
     /// Not 0: all other partitions have stopped for good. The service writes out what it holds and gives the console
     /// back ([`Call::ConsoleTake`]), so that EL2 can end the machine or wait for a key. 0 again: it may take it again.
     pub is_over: AtomicU64,
+    /// Changes when somebody has rung a channel that the service has an end of, or EL2 has cleared it.
+    pub channels: AtomicU64,
 }
 
 /// EL2 writes, the service reads: a record for each device of [`MAX_DEVICES`].

@@ -8,6 +8,7 @@
 
 mod blob;
 mod board;
+mod channel;
 pub mod checksum;
 mod mistake;
 mod pool;
@@ -17,6 +18,7 @@ mod validate;
 
 pub use blob::{BlobError, decode, encode};
 pub use board::{Board, CoreStart, Device, GICV2_CORES, Gic, GicV2, GicV3, NamedRegion, PowerOff, RTC, VIRTIO};
+pub use channel::{Channel, End};
 pub use mistake::{Mend, Mistake, Name, Owner, Problem, Subject};
 pub use pool::pool_size;
 pub use setting::{Milliseconds, Setting};

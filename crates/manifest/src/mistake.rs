@@ -6,6 +6,7 @@
 use crate::validate::{DEVICE_TREE_MAX, IPA_END, MAX_QUEUE_SIZE, MEMORY_MIN, MIN_MACHINE_MEMORY, OWN_NAME};
 use crate::{Machine, PayloadKind, Setting};
 use abi::bundle::{ALIGN, BUNDLE_MAX};
+use abi::channel::MAX_SIZE;
 use abi::service::{MAX_DEVICES, MAX_QUEUES};
 use abi::{CoreId, IntId, MAX_CORES, MAX_NAME, PartitionId, plan};
 use addr::{BLOCK_2M, ByteSize, Ipa, PAGE_SIZE, Pa, Region};
@@ -46,6 +47,8 @@ pub enum Owner {
     Bundle,
     /// A range that the board keeps, by its name.
     Board(&'static str),
+    /// The memory of the channel with this number.
+    Channel(usize),
 }
 
 impl Display for Owner {
@@ -56,6 +59,7 @@ impl Display for Owner {
             Self::Pool => f.write_str("the hypervisor's frame pool"),
             Self::Bundle => f.write_str("the hypervisor and its boot bundle"),
             Self::Board(name) => f.write_str(name),
+            Self::Channel(number) => write!(f, "memory of channel {number}"),
         }
     }
 }
@@ -177,6 +181,11 @@ pub enum Mistake {
     SettingRange { partition: Name, setting: Setting, value: u32 },
     /// The watchdog lies where the guest machine has something else.
     WatchdogCovered { partition: Name },
+
+    /// A channel with memory or ends that it cannot have.
+    ChannelNumbers { channel: usize },
+    /// A channel lies where one of its guest machines has something else.
+    ChannelCovered { partition: PartitionId, channel: usize },
 }
 
 /// What a rule is about.
@@ -231,7 +240,9 @@ impl Mistake {
             | M::VirtioNumbers { .. }
             | M::VirtioCovered { .. }
             | M::ServiceNotIdentity { .. }
-            | M::ServiceCores { .. } => S::Devices,
+            | M::ServiceCores { .. }
+            | M::ChannelNumbers { .. }
+            | M::ChannelCovered { .. } => S::Devices,
             M::NoMemory { .. }
             | M::MemoryTooSmall { .. }
             | M::Unsound { .. }
@@ -453,6 +464,15 @@ impl Display for Problem<'_> {
             M::WatchdogCovered { partition } => {
                 write!(f, "partition {partition} has RAM or a device where its watchdog would be")
             }
+            M::ChannelNumbers { channel } => write!(
+                f,
+                "channel {channel} is larger than {}, crosses a 2M boundary, or is not between two partitions of which at \
+                 most one is served by the service partition",
+                ByteSize(MAX_SIZE)
+            ),
+            M::ChannelCovered { partition, channel } => {
+                write!(f, "{partition} has RAM or a device where channel {channel} would be")
+            }
         }
     }
 }
@@ -519,12 +539,16 @@ impl Display for Mend<'_> {
                 let range = setting.range();
                 write!(f, "give it {} to {}, or \"none\"", setting.value(*range.start()), setting.value(*range.end()))
             }
+            M::ChannelCovered { .. } => {
+                f.write_str("do without the channel, without `identity`, or without the device")
+            }
             M::WatchdogCovered { .. } => {
                 f.write_str("do without `watchdog`, without `identity`, or without the device")
             }
             M::PoolSize { .. }
             | M::DeviceAbsent { .. }
             | M::VirtioNumbers { .. }
+            | M::ChannelNumbers { .. }
             | M::ServiceNotIdentity { .. }
             | M::ServiceCores { .. }
             | M::Unsound { .. }

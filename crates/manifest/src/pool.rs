@@ -22,6 +22,9 @@ const PER_VIRTIO: u64 = PAGE_SIZE;
 /// of two banks.
 const PER_SERVED: u64 = 4 * PAGE_SIZE;
 
+/// A channel is mapped at both of its ends: a table of level 2 and one of level 3 at each.
+const PER_CHANNEL: u64 = 4 * PAGE_SIZE;
+
 /// Bytes of EL2's frame pool for `system`, of which only the machine and the numbers of things count: whole 2 MiB blocks.
 pub fn pool_size(system: &System) -> u64 {
     let memory = system.machine.memory;
@@ -35,6 +38,7 @@ pub fn pool_size(system: &System) -> u64 {
         + if system.service.is_some() { SERVICE } else { 0 }
         + virtio * PER_VIRTIO
         + served * PER_SERVED
+        + system.channels.len() as u64 * PER_CHANNEL
         + again;
     bytes.div_ceil(BLOCK_2M) * BLOCK_2M
 }

@@ -1,7 +1,8 @@
 //! The manifest's types: a system file after placement. Sizes in bytes, addresses absolute.
 
 use crate::checksum::Checksum;
-use crate::{Board, Device};
+use crate::{Board, Channel, Device};
+use abi::channel::MAX_CHANNELS;
 use abi::service::MAX_PARTITION_DEVICES;
 use abi::{CoreId, IntId, MAX_CORES, MAX_NAME, MAX_PARTITIONS, PartitionId, Policy, machine};
 use addr::{Address, Ipa, Pa, Region};
@@ -40,6 +41,8 @@ pub struct System {
     pub partitions: Vec<Partition, MAX_PARTITIONS>,
     /// What makes the last partition the service partition.
     pub service: Option<Service>,
+    /// Memory that two partitions share. A channel's number is its place here.
+    pub channels: Vec<Channel, MAX_CHANNELS>,
 }
 
 /// What the service partition has beyond what every partition has.

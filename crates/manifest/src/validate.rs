@@ -4,6 +4,7 @@
 //! bounded by the manifest's own capacities. Nothing here looks at payload bytes; their checksums are checked while EL2
 //! copies them.
 
+mod channels;
 #[cfg(test)]
 mod hostile;
 mod life;
@@ -41,6 +42,7 @@ pub fn validate(board: &Board, system: &System, report: &mut dyn FnMut(Mistake))
     owners::validate(board, system, report);
     memory::validate(board, system, report);
     service::validate(board, system, report);
+    channels::validate(board, system, report);
     for (id, partition) in partitions(system) {
         let owner = name(id, partition);
         payloads::validate(board, system, &owner, partition, report);

@@ -20,6 +20,7 @@ mod head;
 mod inflight;
 mod memory;
 pub mod net;
+mod packet;
 mod queue;
 mod rings;
 
@@ -30,5 +31,6 @@ pub use data::{Data, Pieces};
 pub use head::{Head, Heads};
 pub use inflight::{Inflight, Owner, Record, Word};
 pub use memory::{GuestMemory, Outside};
+pub use packet::{Packet, put};
 pub use queue::Queue;
 pub use rings::{Features, MAX_QUEUE_SIZE, Ring, Rings};

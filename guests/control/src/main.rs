@@ -1,4 +1,5 @@
-//! Takes the virtual timer's interrupt 1000 times a second and accounts for every beat (DESIGN section 9, "Beat").
+//! Takes the virtual timer's interrupt 1000 times a second, or as often as it is told, and accounts for every beat (DESIGN
+//! section 9, "Beat").
 //!
 //! Beat k is due at `start + k * period`: the deadline advances by exactly one period per interrupt, never from the
 //! time of the handler, so lateness does not add up. A handler that comes more than one period late finds the next
@@ -6,7 +7,7 @@
 //!
 //! ```text
 //! control: late <1us 4990 <2us 8 <64us 2
-//! control: beats 5000 expected 5000 lost 0 doubled 0 max_late_us 40 writes 83
+//! control: beats 5000 expected 5000 lost 0 doubled 0 max_late_us 40 writes 83 rings 2
 //! ```
 //!
 //! - `beats`: timer interrupts taken while a deadline had passed. `expected`: periods that have passed, counted by
@@ -14,116 +15,64 @@
 //! - `lost`: expected and never taken. `doubled`: timer interrupts taken before their deadline. Both mean that
 //!   someone lost or invented an interrupt; being late is neither.
 //! - `late`: this interval's lateness of the handler, a count for each power of two of microseconds. `max_late_us`:
-//!   since the start. `writes`: loads and stores of the console before this line, each one exit.
+//!   since the start. `writes`: loads and stores of the console before this line, each one exit. `rings`: how often it rang
+//!   its channel before this line, each one exit.
+//!
+//! Where it has a channel `ctl`, it takes orders from there ([`orders`]).
 #![no_std]
 #![no_main]
 
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+mod beat;
+mod orders;
+
+use beat::{Account, BUCKETS, HZ};
+use orders::Orders;
 use rt::arch::insn;
-use rt::timer::{self, Timer};
-use rt::{IntId, console, cpu, gic, println};
+use rt::{console, cpu, println, timer};
 
-const HZ: u64 = 1000;
-/// Beats between two reports.
-const REPORT: u64 = 5 * HZ;
-/// Lateness below 1, 2, 4 ... microseconds; the last one takes the rest.
-const BUCKETS: usize = 24;
+/// Seconds between two reports.
+const REPORT: u64 = 5;
 
-static PERIOD: AtomicU64 = AtomicU64::new(0);
-static DEADLINE: AtomicU64 = AtomicU64::new(0);
-static BEATS: AtomicU64 = AtomicU64::new(0);
-static DOUBLED: AtomicU64 = AtomicU64::new(0);
-/// In counter ticks.
-static MAX_LATE: AtomicU64 = AtomicU64::new(0);
-static LATE: [AtomicU64; BUCKETS] = [const { AtomicU64::new(0) }; BUCKETS];
-
-rt::guest!(main = main, interrupt = interrupt);
+rt::guest!(main = main, interrupt = beat::interrupt);
 
 fn main() -> ! {
-    let frequency = timer::frequency();
-    let period = frequency / HZ;
-    println!("control: beat {HZ} Hz on vCPU {}, counter {frequency} Hz", cpu::index());
+    println!("control: beat {HZ} Hz on vCPU {}, counter {} Hz", cpu::index(), timer::frequency());
+    let mut orders = Orders::open();
+    beat::start();
 
-    let start = timer::now();
-    PERIOD.store(period, Relaxed);
-    DEADLINE.store(start + period, Relaxed);
-    Timer::Virtual.set_deadline(start + period);
-    gic::enable(Timer::Virtual.intid(), gic::PRIORITY);
-    Timer::Virtual.enable();
-    insn::unmask_irq();
-
-    let mut next_report = REPORT;
+    let mut before = [0; BUCKETS];
+    let mut reported = 0;
     loop {
         insn::wfi();
-        if BEATS.load(Relaxed) < next_report {
+        if let Some(orders) = &mut orders {
+            orders.look();
+        }
+        if beat::count() < reported + REPORT * beat::rate() {
             continue;
         }
-        if let Some(account) = cpu::without_interrupts(|| Account::at_rest(start, period)) {
-            next_report += REPORT;
-            account.print(frequency);
+        if let Some(account) = cpu::without_interrupts(Account::at_rest) {
+            reported = account.beats;
+            print(&account, &mut before, orders.as_ref().map_or(0, Orders::rings));
         }
     }
 }
 
-fn interrupt(intid: IntId) {
-    if intid != Timer::Virtual.intid() {
-        return;
-    }
-    let now = timer::now();
-    let deadline = DEADLINE.load(Relaxed);
-    let Some(late) = now.checked_sub(deadline) else {
-        DOUBLED.fetch_add(1, Relaxed);
-        return;
-    };
-    let next = deadline + PERIOD.load(Relaxed);
-    DEADLINE.store(next, Relaxed);
-    Timer::Virtual.set_deadline(next);
-    BEATS.fetch_add(1, Relaxed);
-    MAX_LATE.fetch_max(late, Relaxed);
-    // A period is 1000 us, so this never divides by 0 and counts in the counter's own resolution.
-    let late_us = late * 1000 / PERIOD.load(Relaxed);
-    let bucket = (u64::BITS - late_us.leading_zeros()) as usize;
-    LATE[bucket.min(BUCKETS - 1)].fetch_add(1, Relaxed);
-}
-
-/// The state of the beat at one instant.
-struct Account {
-    beats: u64,
-    expected: u64,
-    doubled: u64,
-    max_late: u64,
-}
-
-impl Account {
-    /// Call with interrupts masked. `None` while a deadline has passed whose interrupt is still to be taken.
-    fn at_rest(start: u64, period: u64) -> Option<Self> {
-        let now = timer::now();
-        let is_waiting = now >= DEADLINE.load(Relaxed);
-        (!is_waiting).then(|| Self {
-            beats: BEATS.load(Relaxed),
-            expected: (now - start) / period,
-            doubled: DOUBLED.load(Relaxed),
-            max_late: MAX_LATE.load(Relaxed),
-        })
-    }
-
-    fn print(&self, frequency: u64) {
-        rt::print!("control: late");
-        for (power, bucket) in LATE.iter().enumerate() {
-            let count = bucket.swap(0, Relaxed);
-            if count != 0 {
-                rt::print!(" <{}us {count}", 1_u64 << power);
-            }
+fn print(account: &Account, before: &mut [u64; BUCKETS], rings: u64) {
+    rt::print!("control: late");
+    for (power, (bucket, before)) in beat::lateness().into_iter().zip(before).enumerate() {
+        let count = bucket - core::mem::replace(before, bucket);
+        if count != 0 {
+            rt::print!(" <{}us {count}", 1_u64 << power);
         }
-        println!();
-        println!(
-            "control: beats {} expected {} lost {} doubled {} max_late_us {} writes {}",
-            self.beats,
-            self.expected,
-            self.expected.saturating_sub(self.beats),
-            self.doubled,
-            self.max_late * 1_000_000 / frequency,
-            console::accesses()
-        );
     }
+    println!();
+    println!(
+        "control: beats {} expected {} lost {} doubled {} max_late_us {} writes {} rings {rings}",
+        account.beats,
+        account.expected,
+        account.lost(),
+        account.doubled,
+        account.max_late_us,
+        console::accesses()
+    );
 }

@@ -15,6 +15,7 @@
 mod access;
 mod arch;
 mod attack;
+mod channel;
 mod disk;
 mod entropy;
 mod hostile;
@@ -23,6 +24,7 @@ mod lives;
 mod net;
 mod reply;
 mod selftest;
+mod socket;
 mod sysreg;
 mod vcpus;
 mod virtio;
@@ -127,6 +129,14 @@ const COMMANDS: &[Command] = &[
         "SLOT SEED ROUNDS MAC IP MAC IP: what no driver sends, to these two; ok broken=..",
         net::hostile::attack,
     ),
+    ("sconnect", "SLOT PORT [CID]: asks that socket device for a connection; ok cid=OWN operation=..", socket::connect),
+    ("sattack", "SLOT SEED ROUNDS PORT: packets that no driver sends; ok answers=.. resets=..", socket::attack),
+    ("copen", "NAME: its end of that channel; ok channel=NUMBER capacity=BYTES", channel::open),
+    ("cstate", "ok anew=.. peer=.. available=.. free=.. rung=..: of the open channel", channel::state),
+    ("cring", "rings the other end; ok", channel::ring),
+    ("cwatch", "COUNT: sleeps until it was rung more often than that; ok anew=.. rung=..", channel::watch),
+    ("csay", "BYTES SEED: writes so many and rings; ok said=.. sleeps=..", channel::say),
+    ("chear", "BYTES SEED: reads and checks what `csay` writes; ok heard=.. sleeps=..", channel::hear),
     ("entropy", "SLOT BYTES: ok bytes=.. HEX", entropy::entropy),
     ("crash", "an undefined instruction that nobody expects: panics and powers off", crash),
     ("faultloop", "points the vectors nowhere and faults: never ends", sysreg::fault_loop),

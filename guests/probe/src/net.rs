@@ -9,6 +9,7 @@ pub mod hostile;
 mod queue;
 
 pub use device::NETWORK;
+pub use queue::{BYTES as QUEUE_BYTES, Queue};
 
 use crate::disk;
 use crate::reply::{Arguments, Refusal, Reply, check};

@@ -4,12 +4,13 @@
 //! starts at EL1 with MMU and caches on, interrupts masked, the console usable and nothing else enabled. The same
 //! ELF file runs under Bulkhead and on plain QEMU `-M virt -kernel`. There is no allocator and no scheduler.
 //!
-//! Memory map: [0, 1 GiB) Device, [1 GiB, 4 GiB) Normal write-back; identity. One image, writable and executable:
+//! Memory map: [0, 1 GiB) Device but for the channels, they and [1 GiB, 4 GiB) Normal write-back; identity. One image, writable and executable:
 //! these guests are test subjects and examples, isolation is the hypervisor's promise.
 #![no_std]
 
 pub mod arch;
 pub mod board;
+pub mod channel;
 pub mod console;
 pub mod cpu;
 pub mod gic;

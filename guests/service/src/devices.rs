@@ -3,6 +3,7 @@
 //! Each device has a cap per turn, and the turn begins with another device each time, so that a guest that never stops
 //! asking slows down the others of its disk by its share and no more.
 
+mod broker;
 mod link;
 mod nic;
 mod offer;
@@ -23,6 +24,7 @@ use abi::VirtioId;
 use abi::service::{DevicePage, MAX_DEVICES, Phase};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use broker::Broker;
 use core::fmt;
 use core::sync::atomic::Ordering;
 use link::Link;
@@ -61,6 +63,8 @@ enum Backend {
     },
     /// A port of the network.
     Nic(usize),
+    /// Channels.
+    Sockets,
 }
 
 /// A virtio device.
@@ -74,6 +78,8 @@ struct Device {
     link: Link,
     /// A network device's other queue.
     receiver: Option<Box<Receiver>>,
+    /// A socket device's other queues, and what it leads to.
+    broker: Option<Box<Broker>>,
     /// No request is taken before this tick: it has used up what it may have per second.
     resumes_at: Option<u64>,
     /// The state's word when it was last looked at.
@@ -151,6 +157,13 @@ impl Devices {
         for place in first..first + count {
             let number = if place < count { place } else { place - count };
             let Some(device) = self.all.get_mut(number).filter(|device| device.link.is_running()) else { continue };
+            if device.broker.is_some() {
+                match device.serve_sockets(&mut self.chain) {
+                    Ok(worked) => has_worked |= worked,
+                    Err(broken) => device.break_down(&broken),
+                }
+                continue;
+            }
             if device.is_resting() || !device.link.has_work(&device.ram) {
                 continue;
             }
@@ -171,7 +184,11 @@ impl Devices {
         for device in self.all.iter_mut().filter(|device| device.link.is_running()) {
             let has_received = device.receiver.as_mut().is_some_and(|other| other.link.is_worth_an_interrupt(is_last));
             let has_done = device.link.is_worth_an_interrupt(is_last);
-            if !has_received && !has_done {
+            let mut has_brokered = false;
+            for link in device.broker.iter_mut().flat_map(|broker| broker.links()) {
+                has_brokered |= link.is_worth_an_interrupt(is_last);
+            }
+            if !has_received && !has_done && !has_brokered {
                 continue;
             }
             match device.wants_interrupt() {
@@ -189,7 +206,11 @@ impl Devices {
         for device in &mut self.all {
             // A receiver's empty buffers are found when there is something for them.
             match device.link.request_kicks(&device.ram) {
-                Ok(is_there) => has_work |= is_there && !device.is_resting(),
+                Ok(is_there) => has_work |= is_there && !device.is_resting() && !device.is_blocked(),
+                Err(broken) => device.break_down(&broken),
+            }
+            match device.request_socket_kicks() {
+                Ok(is_there) => has_work |= is_there,
                 Err(broken) => device.break_down(&broken),
             }
         }
@@ -220,7 +241,11 @@ impl Device {
             Some(receiver) => receiver.link.wants_interrupt(&self.ram)?,
             None => false,
         };
-        Ok(self.link.wants_interrupt(&self.ram)? || for_received)
+        let mut for_brokered = false;
+        for link in self.broker.iter_mut().flat_map(|broker| broker.links()) {
+            for_brokered |= link.wants_interrupt(&self.ram)?;
+        }
+        Ok(self.link.wants_interrupt(&self.ram)? || for_received || for_brokered)
     }
 
     /// Begins to serve a driver. False: it has reset the device meanwhile.
@@ -230,6 +255,10 @@ impl Device {
         let is_current = match &mut self.receiver {
             Some(receiver) => receiver.link.start(self.id, state, &self.ram)?,
             None => true,
+        };
+        let is_current = match &mut self.broker {
+            Some(broker) => is_current && broker.start(self.id, state, &self.ram)?,
+            None => is_current,
         };
         Ok(is_current && self.link.start(self.id, state, &self.ram)?)
     }
@@ -241,6 +270,10 @@ impl Device {
             receiver.link.set_broken(epoch);
             receiver.forget();
         }
+        if let Some(broker) = &mut self.broker {
+            broker.links().into_iter().for_each(|link| link.set_broken(epoch));
+            broker.forget();
+        }
     }
 
     fn stop(&mut self, epoch: u64) {
@@ -249,6 +282,10 @@ impl Device {
         if let Some(receiver) = &mut self.receiver {
             receiver.link.stop(epoch);
             receiver.forget();
+        }
+        if let Some(broker) = &mut self.broker {
+            broker.links().into_iter().for_each(|link| link.stop(epoch));
+            broker.forget();
         }
     }
 
@@ -288,6 +325,10 @@ impl Device {
             if let Some(receiver) = &mut self.receiver {
                 // Nothing is ever outstanding there.
                 let _ = receiver.link.has_become_quiet();
+            }
+            for link in self.broker.iter_mut().flat_map(|broker| broker.links()) {
+                // Nor there.
+                let _ = link.has_become_quiet();
             }
             // Refused: something happened meanwhile, look again.
             self.is_unsure = hypercall::device_quiet(self.id, epoch).is_err();

@@ -1,6 +1,7 @@
 //! The hypercalls of [`abi::service`], typed. Nothing here waits, and nothing here prints.
 
 use crate::arch::insn::{Registers, hvc};
+use abi::channel::RING;
 use abi::service::{CONSOLE_EL2, Call, Command, Phase, Status, TEXT, VERSION};
 use abi::{PartitionId, VirtioId};
 use addr::Ipa;
@@ -93,6 +94,16 @@ pub fn hello() -> Result<Hello, Status> {
     let x = call(Call::Hello, &[VERSION])?;
     let [events, devices, service] = [2, 3, 4].map(|n: usize| Ipa::new(x[n]));
     Ok(Hello { restarts: x[1], events, devices, service, boot: x[5] })
+}
+
+/// Rings the other end of a channel ([`RING`]).
+pub fn channel_ring(number: u8) -> Result<(), Status> {
+    let mut x: Registers = [0; 11];
+    (x[0], x[1]) = (RING.into(), number.into());
+    match Status::from_number(hvc(x)[0]) {
+        Status::Ok => Ok(()),
+        refused => Err(refused),
+    }
 }
 
 /// [`Call::DeviceState`].

@@ -61,6 +61,9 @@ pub unsafe fn enter(plan: &Plan, hello: &Hello) {
     for memory in plan.partitions.iter().flat_map(|partition| &partition.ram) {
         tables.region("a partition's RAM", &memory.pa, WRITE);
     }
+    for channel in &plan.channels {
+        tables.region("a channel", &channel.memory, WRITE);
+    }
     for page in [hello.events, hello.devices] {
         tables.bytes("an event page", page.as_u64(), PAGE_SIZE, READ);
     }

@@ -5,12 +5,14 @@ use super::Verdict;
 use crate::arch::barrier;
 use crate::arch::firmware::smc;
 use crate::arch::guest::GuestFrame;
+use crate::channel;
 use crate::core_local::{Assignment, Core, Doorbell};
 use crate::fault::Cause;
 use crate::gic;
 use crate::partition::{Partition, State};
 use crate::service;
 use crate::vcpu;
+use abi::channel::RING;
 use core::sync::atomic::{AtomicI32, Ordering};
 use psci::{Call, Error, PowerState, SUCCESS, Topology, Workarounds, function};
 
@@ -31,6 +33,10 @@ pub fn call(core: &'static Core, frame: &mut GuestFrame) -> Verdict {
     if let Some(call) = service::call_of(core, id) {
         let status = service::call(core, partition, call, frame);
         frame.set_register(0, status);
+        return Verdict::Resume;
+    }
+    if id == RING {
+        frame.set_register(0, channel::ring(core, partition, frame.register(1)).number());
         return Verdict::Resume;
     }
     let call = Call::decode(id, [frame.register(1), frame.register(2), frame.register(3)]);

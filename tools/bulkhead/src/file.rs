@@ -4,6 +4,7 @@
 //! `manifest::validate`. A value that is wrong stays marked as such, so that nothing is said twice about it.
 
 pub mod bandwidth;
+mod channel;
 mod disk;
 mod duration;
 mod keys;
@@ -18,6 +19,7 @@ mod table;
 use crate::board::{PLATFORMS, Platform, find};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::near;
+pub use channel::ChannelFile;
 pub use disk::DiskFile;
 pub use machine::DiskImage;
 use manifest::{ConsoleMode, Machine, OnPanic, WhenAllStopped};
@@ -120,6 +122,8 @@ pub struct SystemFile {
     pub has_bad_service: bool,
     /// The network of the partitions.
     pub network: NetworkFile,
+    /// The channels between partitions.
+    pub channels: Vec<ChannelFile>,
     /// The other partitions, in the file's order.
     pub partitions: Vec<PartitionFile>,
     /// Whether partitions may be missing from the list for a reason that was reported.
@@ -183,6 +187,7 @@ pub fn parse(text: &str, found: &mut Vec<Diagnostic>) -> SystemFile {
     file.has_bad_service = file.service.is_none() && (root.get("service").is_some() || root.was_misspelt("service"));
     file.network = network::parse(&root, found);
     partitions(&root, &mut file, found);
+    file.channels = channel::parse(&root, found);
     file
 }
 

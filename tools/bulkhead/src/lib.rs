@@ -8,6 +8,7 @@
 //! tree      what the guest is told                      -> device tree blobs
 //! plan      all of these, then manifest::validate       -> Plan
 //! disks     who shares one, and what is on the images   -> mistakes
+//! channels  who shares memory with whom, by which port  -> ends, mistakes
 //! network   who has which address, whose ports lead in  -> addresses, mistakes
 //! image     EL2 binary + manifest + payloads            -> the boot bundle
 //! symbolize an EL2 binary's DWARF                       -> backtraces in words
@@ -17,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 pub mod board;
+pub mod channels;
 pub mod diagnostic;
 pub mod disks;
 pub mod el2;

@@ -192,6 +192,15 @@ pub fn diagnose(file: &SystemFile, known: &[Known], mistake: &Mistake) -> Option
             })
         }
         M::WatchdogCovered { partition } => at(value(&of(partition)?.watchdog)?),
+
+        // What a file can do wrong there was reported, with the names.
+        M::ChannelNumbers { .. } => return None,
+        M::ChannelCovered { partition, channel } => {
+            let (partition, channel) = (file.partition(partition.index())?, file.channels.get(*channel)?);
+            let title = format!("{} has RAM or a device where {} would be", partition.title(), channel.title());
+            let mistake = at(channel.between.span()?);
+            Diagnostic { title, ..mistake }.also(partition.span.clone(), "this partition")
+        }
     })
 }
 
@@ -211,11 +220,12 @@ fn device_span(partition: &PartitionFile, device: &str, nth: usize) -> Option<Sp
     mentions.map(|(_, span)| span.clone()).nth(nth)
 }
 
-/// Where the virtio device in `slot` stands: `rng` comes first, `net` last.
+/// Where the virtio device in `slot` stands: `rng` comes first, `vsock` last.
 pub fn virtio_span(partition: &PartitionFile, slot: usize) -> Option<Span> {
     let rng = partition.rng.span().filter(|_| partition.rng.value() == Some(&true));
     let net = partition.net.span().filter(|_| partition.net.value().is_some());
-    rng.into_iter().chain(partition.disks.iter().map(DiskFile::place)).chain(net).nth(slot)
+    let vsock = partition.vsock.span().filter(|_| partition.has_vsock());
+    rng.into_iter().chain(partition.disks.iter().map(DiskFile::place)).chain(net).chain(vsock).nth(slot)
 }
 
 /// The first virtio device that there is no room for.
@@ -238,6 +248,7 @@ fn memory_span(partition: &PartitionFile) -> Option<Span> {
 fn owner_span(file: &SystemFile, owner: &Owner) -> Option<Span> {
     match owner {
         Owner::Partition(name) | Owner::Kept(name) => memory_span(file.partition(name.id.index())?),
+        Owner::Channel(number) => file.channels.get(*number).map(|channel| channel.span.clone()),
         Owner::Pool | Owner::Bundle | Owner::Board(_) => file.board.span(),
     }
 }

@@ -31,6 +31,9 @@ pub fn ram(plan: &Plan) -> Vec<Row> {
     if let (Some(service), Some((id, partition))) = (system.service, system.service_partition()) {
         rows.push(row(service.kept, format!("{}: kept over its lives", partition.name), Some(id.index())));
     }
+    for (channel, name) in system.channels.iter().zip(&plan.channels) {
+        rows.extend(channel.memory().map(|region| row(region, format!("(channel '{name}')"), None)));
+    }
     rows.push(row(system.pool, "(hypervisor: frame pool)".into(), None));
     let bundle = Region::new(board.load_address, system.bundle_size);
     rows.extend(bundle.map(|region| row(region, "(hypervisor: boot bundle)".into(), None)));
@@ -112,6 +115,7 @@ pub fn virtio(plan: &Plan) -> Vec<(String, String)> {
         let place = format!("{owner}: {}, {}", Ipa::new(page), machine::virtio_intid(u32::from(backend.slot)));
         match &backend.kind {
             Kind::Entropy => ("entropy".to_owned(), place),
+            Kind::Vsock(cid) => ("sockets".to_owned(), format!("{place}, context id {cid}")),
             Kind::Nic(nic) => {
                 let mut place = format!("{place}, {}, {}", Ipv4Addr::from(nic.ip), Mac(nic.mac));
                 if nic.bandwidth != 0 {
@@ -159,6 +163,23 @@ pub fn network(plan: &Plan) -> Vec<(String, String)> {
         (outside, format!("{name}: {}, port {inside}", Ipv4Addr::from(*to)))
     }));
     rows
+}
+
+/// The channels, and how each of the two partitions reaches its end.
+pub fn channels(plan: &Plan) -> Vec<(String, u64, String)> {
+    let ports = plan.service.iter().flat_map(|service| &service.channels);
+    let row = |(number, (channel, name)): (usize, (&manifest::Channel, &String))| {
+        let end = |end: &manifest::End| {
+            let owner = plan.system.partitions.get(end.partition.index()).map_or("", |partition| &partition.name);
+            match ports.clone().find(|planned| usize::from(planned.number) == number && end.is_brokered()) {
+                Some(planned) => format!("{owner}: vsock port {} of CID 2", planned.port),
+                None => format!("{owner}: {}, {}", machine::channel_ipa(number), machine::channel_intid(number)),
+            }
+        };
+        let size = channel.memory().map_or(0, |memory| memory.size());
+        (name.clone(), size, channel.ends.each_ref().map(end).join("; "))
+    };
+    plan.system.channels.iter().zip(&plan.channels).enumerate().map(row).collect()
 }
 
 /// The whole table.
@@ -215,6 +236,14 @@ fn write_table(out: &mut String, plan: &Plan) -> std::fmt::Result {
     }
     for (what, place) in network {
         writeln!(out, "{what:<28} {:>9}  {place}", "")?;
+    }
+
+    let channels = channels(plan);
+    if !channels.is_empty() {
+        writeln!(out, "\n{:<28} {:>9}  between", "channel", "size")?;
+    }
+    for (name, size, ends) in channels {
+        writeln!(out, "{name:<28} {:>9}  {ends}", ByteSize(size).to_string())?;
     }
 
     lives(out, plan)?;

@@ -27,6 +27,8 @@ pub struct Plan {
     pub formats: Vec<&'static str>,
     /// What the service partition is told, where there is one.
     pub service: Option<abi::plan::Plan>,
+    /// The names of the system's channels.
+    pub channels: Vec<String>,
 }
 
 /// Plans what `source` says; the mistakes, if it has any.
@@ -43,6 +45,7 @@ pub fn plan(source: &Source) -> Result<Plan, Vec<Diagnostic>> {
 fn make(source: &Source, file: &SystemFile, found: &mut Vec<Diagnostic>) -> Option<Plan> {
     crate::disks::check(source, file, found);
     crate::network::check(file, found);
+    crate::channels::check(file, found);
     let mut shelf = ingredients::Shelf::default();
     let ingredients: Vec<Ingredients> = file.all().map(|partition| shelf.fetch(source, partition, found)).collect();
     // Without a board, names and cores can still be judged, on any board.
@@ -52,7 +55,7 @@ fn make(source: &Source, file: &SystemFile, found: &mut Vec<Diagnostic>) -> Opti
 
     let mut builder = Builder::new(board, file, &ingredients);
     let placed = builder.system(machine);
-    let Builder { known, mut late, plan: service, .. } = builder;
+    let Builder { known, mut late, plan: service, channels, .. } = builder;
     let is_board_known = file.board.value().is_some();
     let mut mistakes = if is_board_known { machine_mistakes(file, board) } else { Vec::new() };
     if let Some((system, _)) = placed.as_ref().filter(|_| mistakes.is_empty()) {
@@ -77,7 +80,7 @@ fn make(source: &Source, file: &SystemFile, found: &mut Vec<Diagnostic>) -> Opti
     }
     let (system, contents) = placed?;
     let formats = ingredients.iter().map(|i| i.kernel.as_ref().map_or("", |kernel| kernel.format())).collect();
-    Some(Plan { platform, system, contents, formats, service })
+    Some(Plan { platform, system, contents, formats, service, channels })
 }
 
 /// What is wrong with the machine that `file` asks for, whatever it is to run.
@@ -107,5 +110,6 @@ fn empty(file: &SystemFile, board: &Board, pool: Region<Pa>) -> System {
         bundle_size: 0,
         partitions: heapless::Vec::new(),
         service: None,
+        channels: heapless::Vec::new(),
     }
 }

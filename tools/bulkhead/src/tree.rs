@@ -102,6 +102,21 @@ pub struct Guest<'a> {
     pub virtio: usize,
     /// The board's virtio-mmio transports, which an assigned device may stand for.
     pub transports: Option<Transports>,
+    /// The channels that it has an end of.
+    pub channels: &'a [Channel<'a>],
+}
+
+/// A channel as a guest sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Channel<'a> {
+    /// Its number in the system, which says where it is.
+    pub number: u32,
+    /// Its name.
+    pub name: &'a str,
+    /// Its bytes.
+    pub size: u64,
+    /// Which of the two ends.
+    pub end: u32,
 }
 
 /// The tree of `guest` on a GIC of this version.
@@ -146,6 +161,9 @@ pub fn build(guest: &Guest<'_>, gic: GicVersion) -> Vec<u8> {
     for slot in 0..guest.virtio as u32 {
         let start = machine::VIRTIO.as_u64() + u64::from(slot) * machine::VIRTIO_STRIDE;
         root = root.with_child(transport(start, machine::VIRTIO_STRIDE, machine::virtio_intid(slot)));
+    }
+    for channel in guest.channels {
+        root = root.with_child(self::channel(channel));
     }
     for device in guest.devices {
         root = match guest.transports.filter(|_| device.name == VIRTIO) {
@@ -343,6 +361,19 @@ fn transport(start: u64, size: u64, intid: IntId) -> DeviceTreeNode {
         .with("reg", reg(start, size))
         .with("interrupts", [SPI, intid.number().saturating_sub(32), EDGE_RISING])
         .with("dma-coherent", [0u8; 0])
+}
+
+/// A channel: memory, and the interrupt by which the other end rings ([`abi::channel::COMPATIBLE`]).
+fn channel(channel: &Channel<'_>) -> DeviceTreeNode {
+    let (start, intid) =
+        (machine::channel_ipa(channel.number as usize), machine::channel_intid(channel.number as usize));
+    node(&unit("channel", start.as_u64()))
+        .with("compatible", abi::channel::COMPATIBLE)
+        .with("reg", reg(start.as_u64(), channel.size))
+        .with("interrupts", [SPI, intid.number().saturating_sub(32), EDGE_RISING])
+        .with("label", channel.name)
+        .with("bulkhead,channel", channel.number)
+        .with("bulkhead,end", channel.end)
 }
 
 /// The board's own transports, for a partition that they are assigned to.

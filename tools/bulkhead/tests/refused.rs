@@ -151,6 +151,13 @@ refusals! {
     s04_tables
     s04_too_small
     s04_used_twice
+    channel_count
+    channel_ends
+    channel_forms
+    channel_list
+    channel_no_service
+    channel_sockets
+    channel_twice
     disk_forms
     disks_forms
     disks_on_a_pi

@@ -11,7 +11,7 @@ const RULES: &[(&str, &[&str])] = &[
     ("crates/", &["crates/addr", "crates/abi"]),
     ("hypervisor", &["crates/"]),
     ("platform/", &["hypervisor", "crates/manifest", "crates/addr", "crates/abi"]),
-    ("guests/rt", &["crates/addr", "crates/abi"]),
+    ("guests/rt", &["crates/channel", "crates/addr", "crates/abi"]),
     ("guests/service", SERVICE),
     ("guests/service-hooks", SERVICE),
     ("guests/", &["guests/rt", "crates/addr", "crates/abi", "crates/blocks"]),
@@ -22,6 +22,8 @@ const RULES: &[(&str, &[&str])] = &[
 /// What the service partition is made of.
 const SERVICE: &[&str] = &[
     "crates/virtio",
+    "crates/channel",
+    "crates/vsock",
     "crates/gateway",
     "crates/switch",
     "crates/rate",

@@ -3,7 +3,9 @@
 extern crate std;
 use super::tests::{BOARD, served};
 use super::validate;
-use crate::{Board, System, WhenAllStopped};
+use crate::{Board, Channel, End, System, WhenAllStopped};
+use abi::PartitionId;
+use addr::Pa;
 use proptest::prelude::*;
 use std::{vec, vec::Vec};
 
@@ -19,7 +21,11 @@ fn mistakes(board: &Board, system: &System) -> usize {
 
 fn encoded() -> Vec<u8> {
     let mut buffer = vec![0; 16 << 10];
-    postcard::to_slice(&served(), &mut buffer).unwrap().to_vec()
+    let mut system = served();
+    let end = |n| End { partition: PartitionId::new(n), user: PartitionId::new(n) };
+    let channel = Channel { start: Pa::new(0x5000_0000), pages: 16, ends: [end(0), end(1)] };
+    system.channels.push(channel).unwrap();
+    postcard::to_slice(&system, &mut buffer).unwrap().to_vec()
 }
 
 proptest! {
@@ -65,6 +71,7 @@ proptest! {
         let mut ranges: Vec<_> = system.partitions.iter().flat_map(|p| &p.banks).map(|bank| bank.pa).collect();
         ranges.push(system.pool);
         ranges.extend(system.service.map(|service| service.kept));
+        ranges.extend(system.channels.iter().filter_map(Channel::memory));
         ranges.sort_by_key(|range| range.start());
         prop_assert!(ranges.is_sorted_by(|a, b| a.end() <= b.start()));
     }

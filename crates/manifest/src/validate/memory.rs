@@ -13,6 +13,7 @@ enum Claim<'a> {
     Pool,
     Bundle,
     Board(&'static str),
+    Channel(usize),
 }
 
 impl Claim<'_> {
@@ -23,6 +24,7 @@ impl Claim<'_> {
             Self::Pool => Owner::Pool,
             Self::Bundle => Owner::Bundle,
             Self::Board(name) => Owner::Board(name),
+            Self::Channel(number) => Owner::Channel(number),
         }
     }
 
@@ -39,9 +41,11 @@ fn claims<'a>(board: &'a Board, system: &'a System) -> impl Iterator<Item = (Cla
         .flat_map(|(id, partition)| partition.banks.iter().map(move |bank| (Claim::Partition(id, partition), bank.pa)));
     let kept = system.service.zip(system.service_partition());
     let kept = kept.map(|(service, (id, partition))| (Claim::Kept(id, partition), service.kept));
+    let channels = system.channels.iter().enumerate();
+    let channels = channels.filter_map(|(n, channel)| Some((Claim::Channel(n), channel.memory()?)));
     let bundle = Region::new(board.load_address, system.bundle_size).map(|region| (Claim::Bundle, region));
     let reserved = board.reserved.iter().filter_map(|r| Some((Claim::Board(r.name), Region::new(r.start, r.size)?)));
-    banks.chain(kept).chain([(Claim::Pool, system.pool)]).chain(bundle).chain(reserved)
+    banks.chain(kept).chain(channels).chain([(Claim::Pool, system.pool)]).chain(bundle).chain(reserved)
 }
 
 /// The claims from the `first` on. One copy of the chain above for both loops below: EL2 has a size budget.

@@ -1,5 +1,6 @@
 //! One test per rule: a sound system, one change, the exact message.
 
+mod channels;
 mod service;
 
 extern crate std;
@@ -95,6 +96,7 @@ pub(crate) fn sound() -> System {
             .into_iter()
             .collect(),
         service: None,
+        channels: Vec::new(),
     }
 }
 

@@ -11,6 +11,12 @@ pub const ENTRY_STATE_WORDS: usize = 32;
 /// Bytes of stack of each vCPU.
 const STACK: usize = 0x1_0000;
 
+const _: () = {
+    use abi::{channel, machine};
+    let [start, bytes] = [machine::CHANNELS.as_u64(), channel::MAX_CHANNELS as u64 * channel::MAX_SIZE];
+    assert!(start == 89 << 21 && start + bytes == 93 << 21, "the table below maps other blocks");
+};
+
 unsafe extern "C" {
     static rt_entry_state: [u64; ENTRY_STATE_WORDS];
     fn rt_secondary();
@@ -119,12 +125,26 @@ rt_cpu_setup:
 
     .section .rodata.table, "a"
     .balign 64
-    // Level-1 blocks: AF, inner shareable; Device is execute-never.
+    // A level-2 table, then level-1 blocks: AF, inner shareable; Device is execute-never.
 rt_table:
-    .quad   0x0060000000000701
+    .quad   rt_first_gib + 3
     .quad   0x0000000040000705
     .quad   0x0000000080000705
     .quad   0x00000000c0000705
+
+    // 512 blocks of 2 MiB: Device, but for the four where channels are (`abi::machine::CHANNELS`): Normal write-back,
+    // execute-never.
+    .balign 4096
+rt_first_gib:
+    .set    rt_block, 0
+    .rept   512
+    .if     rt_block >= 89 && rt_block < 93
+    .quad   0x0060000000000705 + (rt_block << 21)
+    .else
+    .quad   0x0060000000000701 + (rt_block << 21)
+    .endif
+    .set    rt_block, rt_block + 1
+    .endr
 
     .section .bss.entry, "aw", %nobits
     .balign 64

@@ -169,6 +169,11 @@ impl Link {
         self.again.take()
     }
 
+    /// Whether the queue was taken over from the life before. True until the first chain is taken.
+    pub(super) fn is_resumed(&self) -> bool {
+        self.again.is_some()
+    }
+
     /// The driver need not kick from now on.
     pub(super) fn suppress_kicks(&mut self, ram: &Ram) -> Result<(), Broken> {
         let Phase::Running(queue) = &mut self.phase else { return Ok(()) };

@@ -21,6 +21,7 @@ pub const SYSTEM: Keys = Keys {
         "service",
         "network",
         "partition",
+        "channel",
     ],
     later: &[],
 };
@@ -56,6 +57,9 @@ pub const NETWORK: Keys = Keys { known: &["subnet", "uplink"], later: &[] };
 /// `net = { ... }` of a partition.
 pub const NET: Keys = Keys { known: &["ip", "mac", "bandwidth", "forward"], later: &[] };
 
+/// `[[channel]]`.
+pub const CHANNEL: Keys = Keys { known: &["name", "between", "size", "port"], later: &[] };
+
 /// `[[partition]]`.
 pub const PARTITION: Keys = Keys {
     known: &[
@@ -79,6 +83,7 @@ pub const PARTITION: Keys = Keys {
         "disk",
         "rng",
         "net",
+        "vsock",
     ],
     later: &["io"],
 };

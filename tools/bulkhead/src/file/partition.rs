@@ -56,12 +56,22 @@ pub struct PartitionFile {
     pub rng: Given<bool>,
     /// Its network device.
     pub net: Given<NetFile>,
+    /// Whether it has a virtio-vsock device, by which it reaches its channels.
+    pub vsock: Given<bool>,
 }
 
 impl PartitionFile {
     /// How many virtio devices it has.
     pub fn virtio(&self) -> usize {
-        usize::from(self.rng.value() == Some(&true)) + self.disks.len() + usize::from(self.net.value().is_some())
+        usize::from(self.rng.value() == Some(&true))
+            + self.disks.len()
+            + usize::from(self.net.value().is_some())
+            + usize::from(self.has_vsock())
+    }
+
+    /// Whether it has a virtio-vsock device.
+    pub fn has_vsock(&self) -> bool {
+        self.vsock.value() == Some(&true)
     }
 
     /// What messages call it.
@@ -110,6 +120,7 @@ pub fn parse(entries: &DeTable<'_>, span: Span, found: &mut Vec<Diagnostic>) -> 
         kernel_at: table.size("kernel_at", found),
         device_tree_at: table.size("device_tree_at", found),
         rng: table.boolean("rng", found),
+        vsock: table.boolean("vsock", found),
         ..PartitionFile::default()
     };
     policy_keys(&table, &mut partition, found);

@@ -2,6 +2,7 @@
 
 use super::ingredients::Ingredients;
 use super::{empty, service, whole};
+use crate::channels;
 use crate::diagnostic::Diagnostic;
 use crate::file::{Given, PartitionFile, SystemFile};
 use crate::fit::{self, Fit, Pins};
@@ -28,13 +29,24 @@ pub struct Builder<'a> {
     pub late: Vec<Diagnostic>,
     /// What the service partition is told.
     pub plan: Option<abi::plan::Plan>,
+    /// The names of the channels that have a place.
+    pub channels: Vec<String>,
 }
 
 impl<'a> Builder<'a> {
     /// Of the partitions of `file`, each with its ingredients.
     pub fn new(board: &'static Board, file: &'a SystemFile, ingredients: &'a [Ingredients]) -> Self {
         let partitions = file.all().collect();
-        Self { board, file, partitions, ingredients, known: Vec::new(), late: Vec::new(), plan: None }
+        Self {
+            board,
+            file,
+            partitions,
+            ingredients,
+            known: Vec::new(),
+            late: Vec::new(),
+            plan: None,
+            channels: Vec::new(),
+        }
     }
 
     /// The system with the bytes of its payloads; `None` where there is no room for EL2's pool.
@@ -49,6 +61,7 @@ impl<'a> Builder<'a> {
             system.service = parts.map(|(kept, _)| Service { kept });
             *bank = parts.map(|(_, ram)| ram);
         }
+        self.place_channels(&mut space, &mut system);
         let mut contents = Vec::new();
         for (place, bank) in banks.into_iter().enumerate() {
             let (partition, bytes) = self.partition(&system, place, bank);
@@ -123,6 +136,33 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// Finds room for the channels, each from a 2 MiB boundary on, so that EL2 clears it through one window.
+    fn place_channels(&mut self, space: &mut Space, system: &mut System) {
+        for (channel, said) in channels::resolve(self.file).unwrap_or_default().iter().zip(&self.file.channels) {
+            let Some(memory) = space.take_highest(channel.size) else {
+                let title = format!("no room for {} of memory for {}", addr::ByteSize(channel.size), said.title());
+                self.late.push(Diagnostic::new(said.span.clone(), title, "give the partitions less memory"));
+                return;
+            };
+            let pages = (channel.size / addr::PAGE_SIZE) as u16;
+            let placed = manifest::Channel { start: memory.start(), pages, ends: channel.ends };
+            // `resolve` stops at the limit.
+            let _ = system.channels.push(placed);
+            self.channels.push(channel.name.clone());
+        }
+    }
+
+    /// The channels that a partition sees in its guest machine.
+    fn ends_of(&self, system: &System, place: usize) -> Vec<tree::Channel<'_>> {
+        let all = system.channels.iter().zip(&self.channels).enumerate();
+        let own = all.filter_map(|(number, (channel, name))| {
+            let end = channel.ends.iter().position(|end| end.user.index() == place && !end.is_brokered())?;
+            let size = channel.memory()?.size();
+            Some(tree::Channel { number: number as u32, name, size, end: end as u32 })
+        });
+        own.collect()
+    }
+
     /// Whether the partition at `place` is the service partition.
     fn is_service(&self, place: usize) -> bool {
         place == self.file.partitions.len()
@@ -167,9 +207,10 @@ impl<'a> Builder<'a> {
 
     /// The virtio devices of a partition, as many as there is room for.
     fn virtio(&mut self, file: &PartitionFile) -> heapless::Vec<manifest::Virtio, MAX_PARTITION_DEVICES> {
-        // Without disks there are two at most.
+        // Without disks there are three at most.
         if let (true, Some(disk)) = (file.virtio() > MAX_PARTITION_DEVICES, file.disks.last()) {
-            let title = format!("{} has {} virtio devices: disks, `rng` and `net`", file.title(), file.virtio());
+            let title =
+                format!("{} has {} virtio devices: disks, `rng`, `net` and `vsock`", file.title(), file.virtio());
             let help = format!("give it at most {MAX_PARTITION_DEVICES}");
             self.late.push(Diagnostic::new(disk.place(), title, help));
         }
@@ -216,6 +257,7 @@ impl<'a> Builder<'a> {
         let ram = bank.guest()?;
         let devices: Vec<_> =
             partition.devices.iter().filter_map(|id| self.board.devices.get(usize::from(id.0))).collect();
+        let channels = self.ends_of(system, place);
         let mut guest = Guest {
             vcpus: partition.cores.len(),
             ram: &[ram],
@@ -228,6 +270,7 @@ impl<'a> Builder<'a> {
             has_clock: system.has_clock(self.board, partition),
             virtio: partition.virtio.len(),
             transports: self.board.transports,
+            channels: &channels,
         };
         let kinds: Vec<PayloadKind> = self.board.trees(system.machine).collect();
         let build = |guest: &Guest<'_>| -> Vec<Bytes> {

@@ -4,7 +4,8 @@ use crate::file::{DiskFile, PartitionFile, SystemFile};
 use crate::kernel::Bytes;
 use crate::network::resolve;
 use abi::PartitionId;
-use abi::plan::{Backend, Disk, HEADER, Kind, MAGIC, MAX, Memory, Origin, Plan, SERIAL, Served};
+use abi::channel::{FIRST_CID, MAX_CHANNELS};
+use abi::plan::{Backend, Channel, Disk, HEADER, Kind, MAGIC, MAX, Memory, Origin, Plan, SERIAL, Served};
 use addr::{BLOCK_2M, Pa, Region};
 use manifest::{Board, ConsoleMode, Partition, RTC, System, Virtio};
 
@@ -22,7 +23,9 @@ pub fn virtio(partition: &PartitionFile) -> impl Iterator<Item = Virtio> {
     let disk = |disk: &DiskFile| Virtio { device_id: 2, queues: 1, queue_size: 256, is_optional: disk.is_optional() };
     let net = Virtio { device_id: 1, queues: 2, queue_size: 256, is_optional: false };
     let net = partition.net.value().map(|_| net);
-    has_rng(partition).then_some(entropy).into_iter().chain(partition.disks.iter().map(disk)).chain(net)
+    let vsock = Virtio { device_id: 19, queues: 3, queue_size: 64, is_optional: false };
+    let vsock = partition.has_vsock().then_some(vsock);
+    has_rng(partition).then_some(entropy).into_iter().chain(partition.disks.iter().map(disk)).chain(net).chain(vsock)
 }
 
 fn has_rng(partition: &PartitionFile) -> bool {
@@ -52,6 +55,7 @@ pub fn plan(
         partitions: system.partitions.iter().map(served).collect(),
         devices: heapless::Vec::new(),
         network: network.as_ref().map(|resolved| resolved.network.clone()),
+        channels: channels(system, file)?,
     };
     let own = Served { name: service.name.value()?.as_str().try_into().ok()?, ram: heapless::Vec::new() };
     plan.partitions.push(own).ok()?;
@@ -60,13 +64,31 @@ pub fn plan(
         let disks = file.disks.iter().map(|disk| Some((Kind::Disk(backing(disk)?), disk.is_optional())));
         let nic = || Some((Kind::Nic((*network.as_ref()?.nics.get(n)?)?), false));
         let net = file.net.value().map(|_| nic());
-        for (slot, kind) in rng.into_iter().chain(disks).chain(net).enumerate() {
+        let vsock = file.has_vsock().then_some(Some((Kind::Vsock(FIRST_CID + n as u32), false)));
+        for (slot, kind) in rng.into_iter().chain(disks).chain(net).chain(vsock).enumerate() {
             let (kind, is_optional) = kind?;
             let backend = Backend { partition: PartitionId::new(n as u8), slot: slot as u8, is_optional, kind };
             plan.devices.push(backend).ok()?;
         }
     }
     Some(plan)
+}
+
+/// The channels that the service has an end of.
+fn channels(system: &System, file: &SystemFile) -> Option<heapless::Vec<Channel, MAX_CHANNELS>> {
+    let mut all = heapless::Vec::new();
+    for (number, (placed, said)) in system.channels.iter().zip(crate::channels::resolve(file)?).enumerate() {
+        let Some(end) = placed.ends.iter().position(|end| end.is_brokered()) else { continue };
+        let channel = Channel {
+            number: number as u8,
+            memory: placed.memory()?,
+            partition: placed.ends[end].partition,
+            end: end as u8,
+            port: said.port,
+        };
+        all.push(channel).ok()?;
+    }
+    Some(all)
 }
 
 /// A partition as the service sees it: RAM only where there is something to serve.

@@ -24,6 +24,7 @@ fn tree(vcpus: usize, gic: GicVersion) -> Vec<u8> {
         has_clock: false,
         virtio: 0,
         transports: platform_qemu_virt::BOARD.transports,
+        channels: &[],
     };
     build(&guest, gic)
 }
@@ -47,6 +48,7 @@ fn of(change: impl FnOnce(Guest<'static>) -> Guest<'static>) -> Vec<u8> {
         has_clock: false,
         virtio: 0,
         transports: platform_qemu_virt::BOARD.transports,
+        channels: &[],
     };
     build(&change(guest), GicVersion::V3)
 }
@@ -214,6 +216,7 @@ fn a_guest_of_physical_addresses_sees_the_boards_devices() {
         has_clock: false,
         virtio: 0,
         transports: platform_qemu_virt::BOARD.transports,
+        channels: &[],
     };
     let text = source(&build(&guest, GicVersion::V2));
     holds(&text, &["pl011@fe201000 {", "intc@ff841000 {", "memory@20000000 {"]);
@@ -236,6 +239,7 @@ fn the_largest_tree_fits_its_bound_and_is_the_same_twice() {
         has_clock: true,
         virtio: 16,
         transports: platform_qemu_virt::BOARD.transports,
+        channels: &[],
     };
     let blob = build(&guest, GicVersion::V3);
     assert!((blob.len() as u64) < TREE_MAX, "{}", blob.len());

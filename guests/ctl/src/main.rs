@@ -1,0 +1,143 @@
+//! `ctl`: gives the control loop an order over the channel `ctl`, from Linux.
+//!
+//! ```text
+//! ctl [-p PORT] rate             how many beats per second
+//! ctl [-p PORT] rate HZ          so many from the next beat on
+//! ctl [-p PORT] beats            how many there were, and whether one was lost
+//! ctl [-p PORT] histogram        how late they were
+//! ctl [-p PORT] flood LINES      so many lines of nonsense, without a look at the answers; says when it has begun
+//! ```
+//! A stream socket to port 5000 of the host (AF_VSOCK, CID 2) is all that it needs of Linux; it is a static program of a few
+//! kilobytes. Each order begins with a number of this process, and so does its answer: what was meant for an earlier
+//! connection is not taken for it. Ends with 0, with 1 if the order was refused, with 2 if nobody answered.
+#![no_std]
+#![no_main]
+
+mod linux;
+
+use core::fmt::{self, Write};
+use linux::{ERRORS, Errno, File, OUTPUT, exit};
+
+/// The port of a system's first channel (MANUAL, "Channels").
+const PORT: u32 = 5000;
+/// Seconds without an answer. The control loop tells its beats at an instant when none is late, which on a busy emulator may
+/// not come at once.
+const PATIENCE: i64 = 30;
+/// Longest line.
+const LINE: usize = 512;
+/// A line of nonsense.
+const NONSENSE: &[u8; 64] = b"flood flood flood flood flood flood flood flood flood flood foo\n";
+
+/// A line in the making; what does not fit is lost.
+struct Line {
+    bytes: [u8; LINE],
+    len: usize,
+}
+
+impl Line {
+    const EMPTY: Self = Self { bytes: [0; LINE], len: 0 };
+
+    fn push(&mut self, byte: u8) {
+        if let Some(place) = self.bytes.get_mut(self.len) {
+            *place = byte;
+            self.len += 1;
+        }
+    }
+    fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+}
+
+impl Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.bytes().for_each(|byte| self.push(byte));
+        Ok(())
+    }
+}
+
+/// Says why, and ends.
+fn fail(status: u64, why: fmt::Arguments<'_>) -> ! {
+    let mut line = Line::EMPTY;
+    // A line takes what fits.
+    let _ = writeln!(line, "ctl: {why}");
+    let _ = ERRORS.write(line.bytes());
+    exit(status)
+}
+
+fn lost(errno: Errno) -> ! {
+    fail(2, format_args!("the connection is lost: error {}", errno.0))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn ctl_main(stack: *const u64) -> ! {
+    // SAFETY: the entry passes the stack pointer as the kernel left it.
+    let mut words = unsafe { linux::arguments(stack) }.peekable();
+    let mut port = Some(PORT);
+    if words.next_if_eq(&"-p").is_some() {
+        port = words.next().and_then(|word| word.parse().ok());
+    }
+    let (Some(port), true) = (port, words.peek().is_some()) else {
+        fail(1, format_args!("use: ctl [-p PORT] rate|rate HZ|beats|histogram|flood LINES"))
+    };
+    let mut order = Line::EMPTY;
+    // A line takes what fits.
+    let _ = write!(order, "{}", linux::process());
+    let tag = order.len;
+    let mut flood = None;
+    for (n, word) in words.enumerate() {
+        let _ = write!(order, " {word}");
+        match (n, flood) {
+            (0, _) if word == "flood" => flood = Some(0),
+            (1, Some(_)) => flood = word.parse().ok(),
+            _ => {}
+        }
+    }
+    order.push(b'\n');
+    let socket = File::connect(port).unwrap_or_else(|errno| match errno {
+        Errno(104 | 111) => fail(2, format_args!("nobody is at port {port}, or somebody else has it")),
+        Errno(errno) => fail(2, format_args!("port {port} cannot be reached: error {errno}")),
+    });
+    if let Some(lines) = flood {
+        for n in 0..lines {
+            if n == 1 {
+                let _ = OUTPUT.write(b"flooding\n");
+            }
+            socket.write(NONSENSE).unwrap_or_else(|errno| lost(errno));
+        }
+        exit(0)
+    }
+    socket.write(order.bytes()).unwrap_or_else(|errno| lost(errno));
+    let tag = order.bytes().get(..tag).unwrap_or_default();
+    exit(answer(socket, tag))
+}
+
+/// Reads lines until one has the tag; prints what is behind it. The program's status.
+fn answer(socket: File, tag: &[u8]) -> u64 {
+    let mut line = Line::EMPTY;
+    let mut bytes = [0; 256];
+    loop {
+        let count = match socket.read(&mut bytes, PATIENCE) {
+            Ok(Some(0)) => fail(2, format_args!("the connection was closed")),
+            Ok(Some(count)) => count,
+            Ok(None) => fail(2, format_args!("no answer within {PATIENCE} s")),
+            Err(errno) => lost(errno),
+        };
+        for byte in bytes.iter().take(count) {
+            line.push(*byte);
+            if *byte != b'\n' {
+                continue;
+            }
+            let said = core::mem::replace(&mut line, Line::EMPTY);
+            let own = said.bytes().strip_prefix(tag).and_then(|rest| rest.strip_prefix(b" "));
+            if let Some(refused) = own.and_then(|own| own.strip_prefix(b"error ")) {
+                let _ = ERRORS.write(b"ctl: ");
+                let _ = ERRORS.write(refused);
+                return 1;
+            }
+            if let Some(own) = own.and_then(|own| own.strip_prefix(b"ok ")) {
+                let _ = OUTPUT.write(own);
+                return 0;
+            }
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Linux's orders to the control loop, which never waits and never misses a beat, whoever lives and dies.
+
+use super::SHORT;
+use crate::control::check_beat_with_rings;
+use crate::conversation::Conversation;
+use crate::counters::{CTRL_T, Counters};
+use crate::life::{History, press_yes};
+use crate::machine::Recipe;
+use crate::probe::{Probe, field};
+use crate::promises::linux::{BOOT, gic};
+use crate::run::Run;
+use crate::scenario::{Kind, Scenario, When, promise};
+use crate::shell::{Shell, View};
+use anyhow::{Context, Result, ensure};
+
+/// Has a socket device of its own, and a channel that is not this one.
+const MALLORY: Probe = Probe { name: "mallory", digit: 2 };
+/// At the other end of that.
+const PEER: Probe = Probe { name: "peer", digit: 4 };
+/// Digits for Ctrl-T.
+const LINUX: u8 = 1;
+const CONTROL: u8 = 3;
+const SERVICE: u8 = 5;
+/// The ports of Linux's channel and of Mallory's.
+const PORT: u32 = 5000;
+const MALLORYS: u32 = 5001;
+/// VIRTIO_VSOCK_OP_RESPONSE and VIRTIO_VSOCK_OP_RST.
+const RESPONSE: u64 = 2;
+const RESET: u64 = 3;
+/// The rate of control's lives at first, and the one of most tests: a QEMU whose GICv2 loses levels gives back what a busy
+/// host takes from it at no more than about a thousand beats per second.
+const FIRST_RATE: u64 = 1000;
+const RATE: u64 = 500;
+/// Packets of an attack.
+const ROUNDS: u64 = 3000;
+
+/// N11, with Linux.
+pub const SCENARIOS: &[Scenario] = &[Scenario {
+    name: "channel_linux",
+    kinds: &[Kind::V3, Kind::V2],
+    when: When::Always,
+    seconds: 240,
+    promises: &[
+        promise("N11", "linux_changes_the_rate_and_the_histogram_shows_it"),
+        promise("N11", "a_foreign_partition_opens_the_channel_in_no_way"),
+        promise("N11", "beat_is_exact_while_linux_floods_the_channel"),
+        promise("N11", "restart_of_control_ends_the_connection_and_the_next_life_obeys"),
+        promise("N11", "restart_of_the_service_ends_the_connection_and_control_misses_no_beat"),
+        promise("N11", "restart_of_linux_leaves_the_beat_and_its_next_life_commands_again"),
+    ],
+    body: linux,
+}];
+
+fn linux(run: &mut Run) -> Result<()> {
+    let mut machine = Recipe::virt(gic(run.kind)).cores(5).kernel(&run.project.image("channel")?).start(run)?;
+    let mut shell = Shell::attach(&mut machine.console, View::Tagged, BOOT)?;
+    run.promise("linux_changes_the_rate_and_the_histogram_shows_it", |_| command(&mut shell));
+    run.promise("a_foreign_partition_opens_the_channel_in_no_way", |_| {
+        foreign(shell.console())?;
+        focus(shell.console(), LINUX, "linux")?;
+        obeys(&mut shell)
+    });
+    run.promise("beat_is_exact_while_linux_floods_the_channel", |_| flood(&mut shell));
+    run.promise("restart_of_control_ends_the_connection_and_the_next_life_obeys", |_| {
+        // The rate is the next life's own again.
+        lost_by(&mut shell, "control", CONTROL)?;
+        wait_until_rate(&mut shell, FIRST_RATE)?;
+        ensure!(ctl(&mut shell, &format!("rate {RATE}"))? == RATE.to_string());
+        obeys(&mut shell)
+    });
+    run.promise("restart_of_the_service_ends_the_connection_and_control_misses_no_beat", |_| {
+        let before = Beats::ask(&mut shell)?;
+        lost_by(&mut shell, "service", SERVICE)?;
+        wait_until_rate(&mut shell, RATE)?;
+        let after = Beats::ask(&mut shell)?;
+        after.check(RATE)?;
+        ensure!(after.beats > before.beats, "control began anew: {before:?}, then {after:?}");
+        Ok(())
+    });
+    run.promise("restart_of_linux_leaves_the_beat_and_its_next_life_commands_again", |_| {
+        ensure!(ctl(&mut shell, "rate 250")? == "250");
+        let before = Beats::ask(&mut shell)?;
+        let console = shell.console();
+        console.send(format!("{}; reboot -f\n", flooding("ctl flood 1000000")))?;
+        let mut shell = Shell::attach(console, View::Tagged, BOOT)?;
+        let after = Beats::ask(&mut shell)?;
+        after.check(250)?;
+        ensure!(after.beats > before.beats, "control began anew: {before:?}, then {after:?}");
+        ensure!(ctl(&mut shell, &format!("rate {RATE}"))? == RATE.to_string());
+        obeys(&mut shell)
+    });
+    Ok(())
+}
+
+/// What `ctl` says to an order that is obeyed.
+fn ctl(shell: &mut Shell, order: &str) -> Result<String> {
+    shell.run(&format!("ctl {order}"), 2 * SHORT).map(|said| said.trim().to_owned())
+}
+
+/// What `ctl beats` says.
+#[derive(Debug)]
+struct Beats {
+    beats: u64,
+    expected: u64,
+    lost: u64,
+    doubled: u64,
+    rate: u64,
+}
+
+impl Beats {
+    fn ask(shell: &mut Shell) -> Result<Self> {
+        let said = ctl(shell, "beats")?;
+        Self::parse(&said).with_context(|| format!("`ctl beats` said {said:?}"))
+    }
+
+    fn parse(said: &str) -> Option<Self> {
+        let words: Vec<&str> = said.split_whitespace().collect();
+        let of = |name| words.windows(2).find(|pair| pair[0] == name)?[1].parse().ok();
+        Some(Self {
+            beats: of("beats")?,
+            expected: of("expected")?,
+            lost: of("lost")?,
+            doubled: of("doubled")?,
+            rate: of("rate")?,
+        })
+    }
+
+    fn check(&self, rate: u64) -> Result<()> {
+        let is_exact = self.beats == self.expected && self.lost == 0 && self.doubled == 0;
+        ensure!(is_exact && self.rate == rate, "control missed its beat, or its rate is not {rate}: {self:?}");
+        Ok(())
+    }
+}
+
+/// Beats in the histogram.
+fn histogram(shell: &mut Shell) -> Result<u64> {
+    let said = ctl(shell, "histogram")?;
+    let counts = said.strip_prefix("late ").context("no histogram")?.split_whitespace().skip(1).step_by(2);
+    let counts = counts.map(|count| count.parse::<u64>().with_context(|| format!("`ctl histogram` said {said:?}")));
+    counts.sum()
+}
+
+fn command(shell: &mut Shell) -> Result<()> {
+    ensure!(ctl(shell, "rate")? == FIRST_RATE.to_string());
+    for rate in [500, 250, 100] {
+        ensure!(ctl(shell, &format!("rate {rate}"))? == rate.to_string());
+        // The histogram has every beat between those before it and those behind it.
+        let before = Beats::ask(shell)?;
+        let shown = histogram(shell)?;
+        let after = Beats::ask(shell)?;
+        before.check(rate)?;
+        after.check(rate)?;
+        ensure!((before.beats..=after.beats).contains(&shown), "{shown} beats shown between {before:?} and {after:?}");
+    }
+    ensure!(ctl(shell, &format!("rate {RATE}"))? == RATE.to_string());
+    for (order, why) in
+        [("rate 0", "a rate is 1 to 2000"), ("rate 5000", "a rate is 1 to 2000"), ("dance", "no such order")]
+    {
+        let (status, said) = shell.status(&format!("ctl {order}"), SHORT)?;
+        ensure!(status == 1 && said.contains(why), "`ctl {order}` ended with {status}: {said}");
+    }
+    obeys(shell)
+}
+
+fn obeys(shell: &mut Shell) -> Result<()> {
+    Beats::ask(shell)?.check(RATE)
+}
+
+/// Memory, doorbell, ports: nothing of the channel is another partition's.
+fn foreign(console: &mut Conversation) -> Result<()> {
+    let refused = |console: &mut Conversation| Counters::ask(console, "mallory/v0")?.of("refused");
+    let before = refused(console)?;
+    // Where control and Peer see their ends; Mallory's own is the service's.
+    for address in [0x0b20_0000_u64, 0x0b20_fff8, 0x0b30_0000] {
+        MALLORY.must_abort(console, &format!("read64 {address:#x}"), address)?;
+        MALLORY.must_abort(console, &format!("write64 {address:#x} 1"), address)?;
+    }
+    for number in [0, 1] {
+        let answer = MALLORY.ok(console, &format!("hvc 0xc6004300 {number}"))?;
+        ensure!(field(&answer, "x0") == Some(-2_i64 as u64), "channel {number}: {answer}");
+    }
+    let counted = refused(console)? - before;
+    ensure!(counted == 2, "{counted} refusals were counted");
+    let mut connect = |order: &str| -> Result<u64> {
+        let said = MALLORY.ok(console, order)?;
+        field(&said, "operation").with_context(|| format!("`{order}` said {said:?}"))
+    };
+    // Her device leads to no channel but her own, and not to Linux.
+    for order in [format!("sconnect 0 {PORT}"), "sconnect 0 22".to_owned(), format!("sconnect 0 {PORT} 3")] {
+        ensure!(connect(&order)? == RESET, "`{order}` was not refused");
+    }
+    // To hers it does as soon as somebody is there.
+    let own = format!("sconnect 0 {MALLORYS}");
+    ensure!(connect(&own)? == RESET, "a channel without its other end was connected");
+    PEER.ok(console, "copen other")?;
+    ensure!(
+        MALLORY.ok(console, &own).is_ok_and(|said| field(&said, "operation") == Some(RESPONSE)),
+        "not her own channel"
+    );
+    let said = MALLORY.ok(console, &format!("sattack 0 5 {ROUNDS} {MALLORYS}"))?;
+    ensure!(field(&said, "resets").is_some_and(|resets| resets > 0), "the attack said {said:?}");
+    History::ask(console, "service").and_then(|history| {
+        ensure!(history.restarts == 0, "the service fell: {history:?}");
+        Ok(())
+    })
+}
+
+fn flood(shell: &mut Shell) -> Result<()> {
+    shell.run(&flooding("ctl flood 1000000"), SHORT)?;
+    check_beat_with_rings(shell.console())?;
+    // Its connection is the only one.
+    let (status, said) = shell.status("ctl rate", SHORT)?;
+    ensure!(status == 2 && said.contains("somebody else has it"), "a second connection ended with {status}: {said}");
+    shell.run("killall ctl", SHORT)?;
+    wait_until_rate(shell, RATE)?;
+    obeys(shell)
+}
+
+/// Runs a flood in the background, and waits until it is under way. A subshell forgets the job: no word about it later.
+fn flooding(flood: &str) -> String {
+    format!("rm -f /tmp/begun; ({flood} >/tmp/begun &); until [ -s /tmp/begun ]; do sleep 0.1; done")
+}
+
+/// The orders of somebody who was killed are obeyed first, and whoever comes too early hears so.
+fn wait_until_rate(shell: &mut Shell, rate: u64) -> Result<()> {
+    let said = shell.run("until ctl rate 2>/dev/null; do sleep 0.1; done", SHORT)?;
+    ensure!(said.trim() == rate.to_string(), "the rate is {said:?}, not {rate}");
+    Ok(())
+}
+
+fn focus(console: &mut Conversation, digit: u8, name: &str) -> Result<()> {
+    console.send([CTRL_T, b'0' + digit])?;
+    console.expect(&format!("keyboard: {name}"), SHORT).map(drop)
+}
+
+/// A restart of `partition` by key ends a busy connection, and Linux hears of it.
+fn lost_by(shell: &mut Shell, partition: &str, digit: u8) -> Result<()> {
+    shell.run(&flooding("sh -c 'rm -f /tmp/lost; ctl flood 1000000 2>/tmp/said; echo $? >/tmp/lost'"), SHORT)?;
+    let console = shell.console();
+    let before = History::ask(console, partition)?.restarts;
+    press_yes(console, digit, b'r')?;
+    console.expect(&format!("partition '{partition}' restarts: life {}\r\n", before + 2), SHORT)?;
+    focus(console, LINUX, "linux")?;
+    let said = shell.run("until [ -s /tmp/lost ]; do sleep 0.1; done; cat /tmp/said /tmp/lost", SHORT)?;
+    ensure!(said.contains("the connection is lost") && said.trim_end().ends_with('2'), "the flood said {said:?}");
+    Ok(())
+}

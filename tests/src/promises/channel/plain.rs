@@ -1,0 +1,140 @@
+//! A channel whose ends are both bare-metal guests, without a service partition.
+
+use super::SHORT;
+use crate::conversation::Conversation;
+use crate::counters::Counters;
+use crate::machine::Recipe;
+use crate::probe::{Answer, Probe, field};
+use crate::promises::linux::gic;
+use crate::run::Run;
+use crate::scenario::{Kind, Scenario, When, promise};
+use anyhow::{Context, Result, bail, ensure};
+
+const ALICE: Probe = Probe { name: "alice", digit: 1 };
+const BOB: Probe = Probe { name: "bob", digit: 2 };
+const MALLORY: Probe = Probe { name: "mallory", digit: 3 };
+
+/// Where the guests of `tests/systems/channel-probes.toml` see the channel of Alice and Bob, and its first ring.
+const MEMORY: u64 = 0x0b20_0000;
+const RING: u64 = MEMORY + 0x100;
+/// The hypercall that rings, and its answer to who has no end.
+const HYPERCALL: &str = "hvc 0xc6004300";
+const REFUSED: u64 = -2_i64 as u64;
+/// Many times what a ring holds.
+const BYTES: u64 = 100_000;
+
+/// N11, between bare-metal guests.
+pub const SCENARIOS: &[Scenario] = &[Scenario {
+    name: "channel_plain",
+    kinds: &[Kind::V3, Kind::V2],
+    when: When::Always,
+    seconds: 120,
+    promises: &[
+        promise("N11", "two_bare_metal_guests_exchange_bytes_and_ring_each_other"),
+        promise("N11", "a_third_partition_has_neither_the_memory_nor_the_doorbell"),
+        promise("N11", "restart_of_either_bare_metal_guest_clears_the_memory_and_tells_the_other"),
+    ],
+    body: plain,
+}];
+
+fn plain(run: &mut Run) -> Result<()> {
+    let mut machine = Recipe::virt(gic(run.kind)).kernel(&run.project.image("channel-probes")?).start(run)?;
+    let console = &mut machine.console;
+    begins(console, &[&ALICE, &BOB, &MALLORY])?;
+    for probe in [&ALICE, &BOB] {
+        open(console, probe)?;
+    }
+    run.promise("two_bare_metal_guests_exchange_bytes_and_ring_each_other", |_| {
+        exchange(console, &ALICE, &BOB, 1)?;
+        exchange(console, &BOB, &ALICE, 2)
+    });
+    run.promise("a_third_partition_has_neither_the_memory_nor_the_doorbell", |_| foreign(console));
+    run.promise("restart_of_either_bare_metal_guest_clears_the_memory_and_tells_the_other", |_| {
+        restart(console, &ALICE, &BOB)?;
+        restart(console, &BOB, &ALICE)?;
+        exchange(console, &ALICE, &BOB, 3)
+    });
+    Ok(())
+}
+
+/// Waits until these begin a life, in any order.
+fn begins(console: &mut Conversation, probes: &[&Probe]) -> Result<()> {
+    let ready: Vec<_> = probes.iter().map(|probe| move |line: &str| probe.begins(line)).collect();
+    let ready: Vec<&dyn Fn(&str) -> bool> = ready.iter().map(|begins| begins as _).collect();
+    console.expect_lines("new lives", SHORT, &ready).map(drop)
+}
+
+fn open(console: &mut Conversation, probe: &Probe) -> Result<()> {
+    let said = probe.ok(console, "copen pair")?;
+    ensure!(said == "channel=0 capacity=3968", "{} opened {said:?}", probe.name);
+    Ok(())
+}
+
+/// Many more bytes than fit go from one to the other: each sleeps until the other rings. Each seed is used once, so that an
+/// order is told by it from the earlier ones.
+fn exchange(console: &mut Conversation, from: &Probe, to: &Probe, seed: u64) -> Result<()> {
+    let order = format!("chear {BYTES} {seed}");
+    to.order(console, &order)?;
+    // Behind a prompt that was waited for already, its tag too.
+    let is_heard = |line: &str| line == order || (line.starts_with(to.name) && line.ends_with(&order));
+    console.expect_line(&format!("{} to repeat `{order}`", to.name), SHORT, |line| is_heard(line).then_some(()))?;
+    let said = from.ok_within(console, &format!("csay {BYTES} {seed}"), SHORT)?;
+    ensure!(field(&said, "said") == Some(BYTES), "{} said {said:?}", from.name);
+    let heard = match to.answer_behind(console, 0, &order, SHORT)? {
+        Answer::Ok(heard) => heard,
+        other => bail!("{} heard {other:x?}", to.name),
+    };
+    ensure!(field(&heard, "heard") == Some(BYTES), "{} heard {heard:?}", to.name);
+    // Whoever listens first sleeps, and nothing but the doorbell ends that in time.
+    ensure!(field(&heard, "sleeps").is_some_and(|sleeps| sleeps > 0), "{} never waited: {heard:?}", to.name);
+    Ok(())
+}
+
+/// What the end of this probe says of itself.
+fn state(console: &mut Conversation, probe: &Probe, name: &str) -> Result<u64> {
+    let said = probe.ok(console, "cstate")?;
+    field(&said, name).with_context(|| format!("no {name} in {said:?}"))
+}
+
+fn foreign(console: &mut Conversation) -> Result<()> {
+    let refused = |console: &mut Conversation| Counters::ask(console, "mallory/v0")?.of("refused");
+    let [alice, bob] = [&ALICE, &BOB].map(|probe| state(console, probe, "rung"));
+    let before = refused(console)?;
+    for address in [MEMORY, RING, MEMORY + 0x1ff8] {
+        MALLORY.must_abort(console, &format!("read64 {address:#x}"), address)?;
+        MALLORY.must_abort(console, &format!("write64 {address:#x} 1"), address)?;
+    }
+    // A channel of two others, none, and none in any number of bits.
+    let foreign = ["0", "2", "8", "0x100000001", "0xffffffffffffffff"];
+    for number in foreign {
+        let answer = MALLORY.ok(console, &format!("{HYPERCALL} {number}"))?;
+        ensure!(field(&answer, "x0") == Some(REFUSED), "channel {number}: {answer}");
+    }
+    let counted = refused(console)? - before;
+    ensure!(counted == foreign.len() as u64, "{counted} refusals were counted");
+    for (probe, rung) in [(&ALICE, alice?), (&BOB, bob?)] {
+        ensure!(state(console, probe, "rung")? == rung, "{} was rung", probe.name);
+    }
+    // Her own is hers.
+    let answer = MALLORY.ok(console, &format!("{HYPERCALL} 1"))?;
+    ensure!(field(&answer, "x0") == Some(0), "her own channel: {answer}");
+    Ok(())
+}
+
+/// `ends` restarts with bytes on their way to it: its next life finds none, and `stays` hears of it.
+fn restart(console: &mut Conversation, stays: &Probe, ends: &Probe) -> Result<()> {
+    stays.ok(console, "csay 100 9")?;
+    ensure!(state(console, ends, "available")? == 100, "{} has not got the bytes", ends.name);
+    let rung = state(console, stays, "rung")?;
+    ends.order(console, "reset")?;
+    begins(console, &[ends])?;
+    let said = stays.ok(console, &format!("cwatch {rung}"))?;
+    ensure!(field(&said, "anew") == Some(1), "{} was told {said:?}", stays.name);
+    open(console, ends)?;
+    ensure!(state(console, ends, "available")? == 0, "bytes for the life before have reached the next");
+    for word in [RING, RING + 8, RING + 3968, MEMORY + 0x1ff8] {
+        let value = ends.value(console, &format!("read64 {word:#x}"))?;
+        ensure!(value == 0, "{word:#x} of a cleared channel has {value:#x}");
+    }
+    Ok(())
+}
