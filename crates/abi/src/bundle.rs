@@ -14,7 +14,7 @@ pub const HEADER: usize = 64;
 /// First eight bytes of the bundle header.
 pub const MAGIC: [u8; 8] = *b"BULKHEAD";
 /// Version of header, manifest and payload layout together: EL2 and tool come from one source.
-pub const FORMAT: u32 = 4;
+pub const FORMAT: u32 = 5;
 /// Offset of the manifest offset (u64).
 pub const MANIFEST_OFFSET: usize = HEADER + 16;
 /// First eight bytes of the manifest.

@@ -4,13 +4,13 @@
 //! [`Plan`] in postcard. EL2 does not read it. The service believes it as far as it believes its own image.
 
 use crate::service::MAX_DEVICES;
-use crate::{IntId, MAX_NAME, MAX_PARTITIONS, PartitionId};
+use crate::{IntId, Io, MAX_NAME, MAX_PARTITIONS, PartitionId};
 use addr::{Ipa, Pa, Region};
 use heapless::{String, Vec};
 use serde::{Deserialize, Serialize};
 
 /// First eight bytes of the payload.
-pub const MAGIC: [u8; 8] = *b"BHPLAN\x00\x02";
+pub const MAGIC: [u8; 8] = *b"BHPLAN\x00\x03";
 /// Bytes before the postcard blob.
 pub const HEADER: usize = 16;
 /// Largest payload in bytes.
@@ -106,8 +106,10 @@ pub struct Transports {
 pub struct Served {
     /// Its name.
     pub name: String<MAX_NAME>,
-    /// Its RAM, mapped for the service at the physical address; empty for a partition without virtio devices.
+    /// Its RAM that the service sees, mapped for it at the physical address; empty for a partition without virtio devices.
     pub ram: Vec<Memory, 2>,
+    /// Whether that is all of it.
+    pub io: Io,
 }
 
 /// A run of a partition's RAM.

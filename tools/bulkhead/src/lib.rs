@@ -8,6 +8,7 @@
 //! tree      what the guest is told                      -> device tree blobs
 //! plan      all of these, then manifest::validate       -> Plan
 //! disks     who shares one, and what is on the images   -> mistakes
+//! window    what the service partition sees of whom  -> bootargs, mistakes
 //! network   who has which address, whose ports lead in  -> addresses, mistakes
 //! image     EL2 binary + manifest + payloads            -> the boot bundle
 //! symbolize an EL2 binary's DWARF                       -> backtraces in words
@@ -34,3 +35,4 @@ pub mod qemu;
 pub mod svg;
 pub mod symbolize;
 pub mod tree;
+pub mod window;

@@ -43,6 +43,7 @@ pub fn plan(source: &Source) -> Result<Plan, Vec<Diagnostic>> {
 fn make(source: &Source, file: &SystemFile, found: &mut Vec<Diagnostic>) -> Option<Plan> {
     crate::disks::check(source, file, found);
     crate::network::check(file, found);
+    crate::window::check(file, found);
     let mut shelf = ingredients::Shelf::default();
     let ingredients: Vec<Ingredients> = file.all().map(|partition| shelf.fetch(source, partition, found)).collect();
     // Without a board, names and cores can still be judged, on any board.

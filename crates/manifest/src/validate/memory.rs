@@ -1,9 +1,9 @@
 //! Rules about physical memory and where guests see it.
 
 use super::{IPA_END, MEMORY_MIN, name, partitions};
-use crate::{Bank, Board, Mistake, Name, Owner, Partition, System};
-use abi::{PartitionId, machine};
-use addr::{Address, BLOCK_2M, PAGE_SIZE, Pa, Region};
+use crate::{Bank, Board, Mistake, Name, Owner, Partition, Payload, System};
+use abi::{Io, PartitionId, machine};
+use addr::{Address, BLOCK_2M, Ipa, PAGE_SIZE, Pa, Region};
 
 /// An [`Owner`] that borrows, so that comparing every pair copies no names.
 #[derive(Clone, Copy)]
@@ -98,6 +98,20 @@ fn guest(owner: &Name, partition: &Partition, report: &mut dyn FnMut(Mistake)) {
         }
         before = Some(bank);
     }
+    if partition.io == Io::Window && !is_window(partition) {
+        report(Mistake::BadWindow { partition: owner.clone() });
+    }
+}
+
+/// Whether the first bank is a window: the service partition may see it, so nothing is there that its guest believes.
+fn is_window(partition: &Partition) -> bool {
+    let Some(window) = partition.banks.first().and_then(Bank::guest) else { return false };
+    let is_apart = |part: Option<Region<Ipa>>| part.is_some_and(|part| !part.overlaps(&window));
+    partition.banks.len() == 2
+        && !partition.is_identity
+        && !partition.virtio.is_empty()
+        && !window.contains(partition.entry)
+        && partition.payloads.iter().map(Payload::destination).all(is_apart)
 }
 
 /// Rules about one bank as the guest sees it.

@@ -79,6 +79,8 @@ pub const PARTITION: Keys = Keys {
         "disk",
         "rng",
         "net",
+        "io",
+        "window",
     ],
-    later: &["io"],
+    later: &[],
 };

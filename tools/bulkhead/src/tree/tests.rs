@@ -15,6 +15,7 @@ fn tree(vcpus: usize, gic: GicVersion) -> Vec<u8> {
     let guest = Guest {
         vcpus,
         ram: &[region(0x4000_0000, 512 * M)],
+        reach: Reach::All,
         bootargs: Some("console=ttyAMA0"),
         initrd: Some(region(0x5f00_0000, 1000)),
         devices: &devices,
@@ -38,6 +39,7 @@ fn of(change: impl FnOnce(Guest<'static>) -> Guest<'static>) -> Vec<u8> {
     let guest = Guest {
         vcpus: 1,
         ram: Box::leak(Box::new([region(0x4000_0000, 64 * M)])),
+        reach: Reach::All,
         bootargs: None,
         initrd: None,
         devices: &[],
@@ -205,6 +207,7 @@ fn a_guest_of_physical_addresses_sees_the_boards_devices() {
     let guest = Guest {
         vcpus: 1,
         ram: &ram,
+        reach: Reach::All,
         bootargs: None,
         initrd: None,
         devices: &[],
@@ -227,6 +230,7 @@ fn the_largest_tree_fits_its_bound_and_is_the_same_twice() {
     let guest = Guest {
         vcpus: 64,
         ram: &ram,
+        reach: Reach::All,
         bootargs: Some(&bootargs),
         initrd: Some(region(0x4008_0000, 1)),
         devices: &devices,
