@@ -76,6 +76,8 @@ pub fn diagnose(file: &SystemFile, known: &[Known], mistake: &Mistake) -> Option
         M::VirtioUnserved { partition } => at(virtio_span(of(partition)?, 0)?),
         M::VirtioCovered { partition, slot } => at(virtio_span(of(partition)?, *slot)?),
         M::VirtioCount { .. } => at(virtio_too_many(file)?),
+        // That nothing needs it was said.
+        M::BadWindow { partition } if of(partition)?.virtio() == 0 => return None,
         M::BadWindow { .. } | M::VirtioNumbers { .. } | M::ServiceNotIdentity { .. } | M::ServiceCores { .. } => {
             at(board())
         }
@@ -261,7 +263,10 @@ pub fn misfit(partition: &PartitionFile, kernel: &Kernel, ram: Region<Ipa>, misf
     let kernel_span = partition.kernel.span().unwrap_or(partition.span.clone());
     let pin_span = partition.kernel_at.span().unwrap_or(kernel_span.clone());
     let memory_span = partition.memory.span().unwrap_or(partition.span.clone());
-    let has = format!("{} has {}", partition.title(), ByteSize(ram.size()));
+    let window = partition.memory.value().and_then(|memory| partition.window.bytes(*memory));
+    let beside = if window.is_some() { " beside its window" } else { "" };
+    let has = format!("{} has {}{beside}", partition.title(), ByteSize(ram.size()));
+    let give = |needed: u64| give(needed.saturating_add(window.unwrap_or(0)));
     match misfit {
         Misfit::Kernel(needed) => {
             let title = format!(
