@@ -1,9 +1,9 @@
 //! Rules about physical memory and where guests see it.
 
 use super::{IPA_END, MEMORY_MIN, name, partitions};
-use crate::{Bank, Board, Mistake, Name, Owner, Partition, Payload, System};
+use crate::{Bank, Board, Mistake, Name, Owner, Partition, System};
 use abi::{Io, PartitionId, machine};
-use addr::{Address, BLOCK_2M, Ipa, PAGE_SIZE, Pa, Region};
+use addr::{Address, BLOCK_2M, PAGE_SIZE, Pa, Region};
 
 /// An [`Owner`] that borrows, so that comparing every pair copies no names.
 #[derive(Clone, Copy)]
@@ -103,15 +103,12 @@ fn guest(owner: &Name, partition: &Partition, report: &mut dyn FnMut(Mistake)) {
     }
 }
 
-/// Whether the first bank is a window: the service partition may see it, so nothing is there that its guest believes.
+/// Whether the first bank is a window: the service partition may see it, so nothing is there that its guest believes. What
+/// is loaded lies in one bank (`payloads`), so its first byte says in which.
 fn is_window(partition: &Partition) -> bool {
-    let Some(window) = partition.banks.first().and_then(Bank::guest) else { return false };
-    let is_apart = |part: Option<Region<Ipa>>| part.is_some_and(|part| !part.overlaps(&window));
-    partition.banks.len() == 2
-        && !partition.is_identity
-        && !partition.virtio.is_empty()
-        && !window.contains(partition.entry)
-        && partition.payloads.iter().map(Payload::destination).all(is_apart)
+    let Some(main) = partition.banks.get(1).map(|bank| bank.ipa) else { return false };
+    let is_apart = partition.entry >= main && partition.payloads.iter().all(|payload| payload.ipa >= main);
+    is_apart && !partition.is_identity && !partition.virtio.is_empty()
 }
 
 /// Rules about one bank as the guest sees it.
