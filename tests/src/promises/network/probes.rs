@@ -60,7 +60,7 @@ impl Station {
 
     /// Gives an order; its answer comes behind the place that this returns.
     pub fn begin(&self, console: &mut Conversation, order: &str) -> Result<usize> {
-        console.skip();
+        console.skip_lines();
         let from = console.seen();
         self.probe.order(console, order)?;
         // It has begun when the order is repeated.
