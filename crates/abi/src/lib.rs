@@ -1,7 +1,8 @@
 //! Numbers and wire types that the hypervisor, its guests and the host tool must agree on.
 //!
 //! Newtypes for the number spaces of the machine, the guest machine's memory map, what follows the end of a life, what
-//! the service partition sees of others, what it and EL2 say to each other, and the layout of the boot bundle. No behaviour beyond construction and printing.
+//! the service partition sees of others, what it and EL2 say to each other, and the layout of the boot bundle. No
+//! behaviour beyond construction and printing.
 #![no_std]
 #![forbid(unsafe_code)]
 

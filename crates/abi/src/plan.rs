@@ -106,7 +106,8 @@ pub struct Transports {
 pub struct Served {
     /// Its name.
     pub name: String<MAX_NAME>,
-    /// Its RAM that the service sees, mapped for it at the physical address; empty for a partition without virtio devices.
+    /// Its RAM that the service sees, mapped for it at the physical address; empty for a partition without virtio
+    /// devices.
     pub ram: Vec<Memory, 2>,
     /// Whether that is all of it.
     pub io: Io,

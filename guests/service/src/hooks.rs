@@ -1,5 +1,5 @@
-//! Where a test lets the service die or reach where it may not, and what it counts by. The ordinary build has the empty half of
-//! the first two.
+//! Where a test lets the service die or reach where it may not, and what it counts by. The ordinary build has the empty
+//! half of the first two.
 
 use crate::arch::insn;
 
@@ -36,8 +36,8 @@ mod absent {
 #[cfg(not(feature = "crash-hooks"))]
 pub use absent::{Survivor, arm, completed, issued, submitted, typed};
 
-/// A turn of the loop ends. A NOP tells an instruction-counting emulator (`tools/elcount`) whether it had work: what the
-/// service spends on a request is not to be mixed with how long it looked for the next one.
+/// A turn of the loop ends. A NOP tells an instruction-counting emulator (`tools/elcount`) whether it had work: what
+/// the service spends on a request is not to be mixed with how long it looked for the next one.
 #[inline(always)]
 pub fn turn(has_worked: bool) {
     if has_worked { insn::hint::<98>() } else { insn::hint::<99>() }

@@ -76,8 +76,8 @@ pub fn diagnose(file: &SystemFile, known: &[Known], mistake: &Mistake) -> Option
         M::VirtioUnserved { partition } => at(virtio_span(of(partition)?, 0)?),
         M::VirtioCovered { partition, slot } => at(virtio_span(of(partition)?, *slot)?),
         M::VirtioCount { .. } => at(virtio_too_many(file)?),
-        // That nothing needs it was said.
-        M::BadWindow { partition } if of(partition)?.virtio() == 0 => return None,
+        // That nothing needs it was said, and so was that its kernel has no place.
+        M::BadWindow { partition } if of(partition)?.virtio() == 0 || !known(partition)?.payloads => return None,
         M::BadWindow { .. } | M::VirtioNumbers { .. } | M::ServiceNotIdentity { .. } | M::ServiceCores { .. } => {
             at(board())
         }

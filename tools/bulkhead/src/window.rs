@@ -1,8 +1,8 @@
 //! Windows: what a partition needs to have one, and what its guest must be told.
 //!
-//! A partition with a window has its RAM in two banks. The service partition sees the first, the window; kernel, initrd and
-//! device tree lie in the other. Linux copies all data of its devices through a bounce buffer in the window, since the
-//! device tree says that they reach no farther (`dma-ranges`).
+//! A partition with a window has its RAM in two banks. The service partition sees the first, the window; kernel, initrd
+//! and device tree lie in the other. Linux copies all data of its devices through a bounce buffer in the window, since
+//! the device tree says that they reach no farther (`dma-ranges`).
 
 use crate::diagnostic::{Diagnostic, Span};
 use crate::file::{BOOTARGS_MAX, Mode, PartitionFile, SystemFile};
@@ -57,8 +57,8 @@ fn check_one(partition: &PartitionFile, span: Span, found: &mut Vec<Diagnostic>)
     }
 }
 
-/// The command line for a guest with a window of `size` bytes: Linux sizes its bounce buffer by all of the memory, and wants
-/// another pool as large from where devices reach; what the file says of either stays.
+/// The command line for a guest with a window of `size` bytes: Linux sizes its bounce buffer by all of the memory, and
+/// wants another pool as large from where devices reach; what the file says of either stays.
 pub fn bootargs(partition: &PartitionFile, kernel: &Kernel, size: u64) -> Option<String> {
     let said = partition.bootargs.value();
     if partition.window.mode() != Mode::Window || !matches!(kernel, Kernel::Image { .. }) {

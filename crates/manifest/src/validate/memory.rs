@@ -103,8 +103,8 @@ fn guest(owner: &Name, partition: &Partition, report: &mut dyn FnMut(Mistake)) {
     }
 }
 
-/// Whether the first bank is a window: the service partition may see it, so nothing is there that its guest believes. What
-/// is loaded lies in one bank (`payloads`), so its first byte says in which.
+/// Whether the first bank is a window: the service partition may see it, so nothing is there that its guest believes.
+/// What is loaded lies in one bank (`payloads`), so its first byte says in which.
 fn is_window(partition: &Partition) -> bool {
     let Some(main) = partition.banks.get(1).map(|bank| bank.ipa) else { return false };
     let is_apart = partition.entry >= main && partition.payloads.iter().all(|payload| payload.ipa >= main);

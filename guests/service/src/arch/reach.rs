@@ -17,8 +17,8 @@ pub unsafe fn load(address: u64) -> u64 {
 
 // In: x0 = address, a multiple of eight. Out: x0 = the word. Clobbers x1 to x4. Stage 1 is off for the load and nothing
 // else, so no table of the service's own can refuse it. The vectors meanwhile are those of `service_crash`, which load
-// from x1 again: EL2 takes that for the end of this life, and its record has the load's address. Not Rust: no access to the stack
-// may happen while the MMU is off.
+// from x1 again: EL2 takes that for the end of this life, and its record has the load's address. Not Rust: no access to
+// the stack may happen while the MMU is off.
 global_asm!(
     r#"
     .section .text.reach, "ax"

@@ -1,8 +1,8 @@
 //! Orders for the service itself, for tests: what is typed while it has the keyboard, one a line.
 //!
 //! `calm`: this life does not end by itself any more. A hexadecimal number: the service loads the word at that physical
-//! address, with its own translation off, so that stage 2 alone decides whether it may. It says what it found; where stage 2
-//! has nothing for it, its life ends there, and EL2's record names the address.
+//! address, with its own translation off, so that stage 2 alone decides whether it may. It says what it found; where
+//! stage 2 has nothing for it, its life ends there, and EL2's record names the address.
 
 use crate::arch::reach;
 use crate::say;
@@ -29,7 +29,8 @@ fn obey(line: &str) {
         say!("crash hook: calm");
     } else if let Ok(address) = u64::from_str_radix(line, 16) {
         say!("reach hook: loading from 0x{address:x}");
-        // SAFETY: stage 2 judges the address; RAM that it lets the service reach is memory, where a load changes nothing.
+        // SAFETY: stage 2 judges the address; RAM that it lets the service reach is memory, where a load changes
+        // nothing.
         let word = unsafe { reach::load(address & !7) };
         say!("reach hook: 0x{address:x} holds 0x{word:x}");
     }

@@ -1,4 +1,5 @@
-//! N01, N02, and the other side of N08: a stock Debian kernel behind the service's router, and a host-side server at the other end.
+//! N01, N02, and the other side of N08: a stock Debian kernel behind the service's router, and a host-side server at
+//! the other end.
 
 use super::{SHORT, WORK, attach, boot_linux};
 use crate::control::Report;
@@ -71,8 +72,8 @@ fn address(shell: &mut Shell) -> Result<()> {
     Ok(())
 }
 
-/// A question crosses the uplink, from the board's address to the name server there. The host may have nobody to ask; where
-/// an answer came back over the uplink, Linux must have it.
+/// A question crosses the uplink, from the board's address to the name server there. The host may have nobody to ask;
+/// where an answer came back over the uplink, Linux must have it.
 fn names(shell: &mut Shell, uplink: &Uplink, run: &Run) -> Result<()> {
     const DNS: u16 = 53;
     // A name as it stands in a question: each part behind its length.

@@ -1,5 +1,5 @@
-//! N08: partitions that show the service partition a window of their RAM. What Linux sends and gets is copied through it, what
-//! lies elsewhere breaks the device, and the service itself is stopped by stage 2.
+//! N08: partitions that show the service partition a window of their RAM. What Linux sends and gets is copied through
+//! it, what lies elsewhere breaks the device, and the service itself is stopped by stage 2.
 
 use super::{SHORT, WORK, attach, boot};
 use crate::bundle::Bundle;
@@ -95,7 +95,8 @@ pub fn without(shell: &mut Shell) -> Result<()> {
     Ok(())
 }
 
-/// Runs `work` in Linux; what it said, and the bytes that were copied through the window meanwhile for the device at `device`.
+/// Runs `work` in Linux; what it said, and the bytes that were copied through the window meanwhile for the device at
+/// `device`.
 fn copied(shell: &mut Shell, device: &str, work: &str) -> Result<(String, u64)> {
     const TRACE: &str = "/debug/tracing/trace";
     const EVENT: &str = "/debug/tracing/events/swiotlb/swiotlb_bounced/enable";
@@ -108,8 +109,8 @@ fn copied(shell: &mut Shell, device: &str, work: &str) -> Result<(String, u64)> 
     Ok((said, bytes.parse().with_context(|| format!("awk said {bytes:?}"))?))
 }
 
-/// Slots of Linux's bounce buffer: the most that were in use at once, or where the kernel does not keep that (before 6.3), those
-/// that are; 0 where it has none.
+/// Slots of Linux's bounce buffer: the most that were in use at once, or where the kernel does not keep that (before
+/// 6.3), those that are; 0 where it has none.
 fn slots(shell: &mut Shell) -> Result<u64> {
     let said = shell.run("cd /debug/swiotlb; cat io_tlb_used_hiwater || cat io_tlb_used || echo 0; cd /", SHORT)?;
     let said = said.lines().last().unwrap_or_default();

@@ -8,7 +8,8 @@ use crate::diagnostic::{Diagnostic, Span};
 use abi::Io;
 use addr::BLOCK_2M;
 
-/// Bytes of a window unless the file says otherwise: a bounce buffer of half of it is what Linux takes on large machines.
+/// Bytes of a window unless the file says otherwise: a bounce buffer of half of it is what Linux takes on large
+/// machines.
 const DEFAULT: u64 = 64 << 20;
 
 /// What `io` says.

@@ -301,8 +301,8 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// The banks of a partition in the physical range `pa`, ascending by IPA. A window is the upper end of the range, so that
-/// the rest keeps the boundary that the range was given.
+/// The banks of a partition in the physical range `pa`, ascending by IPA. A window is the upper end of the range, so
+/// that the rest keeps the boundary that the range was given.
 fn banks(file: &PartitionFile, is_identity: bool, pa: Region<Pa>) -> heapless::Vec<Bank, MAX_BANKS> {
     let window = file.window.bytes(pa.size()).filter(|_| !is_identity);
     let parts = window.and_then(|window| {

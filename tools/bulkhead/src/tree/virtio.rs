@@ -2,8 +2,8 @@
 //!
 //! A guest with a window finds them on a bus of their own. Its `dma-ranges` names the window alone, so Linux gives them
 //! addresses there and copies what lies elsewhere (Devicetree Specification, section 2.3.9). A pool is told by
-//! `restricted-dma-pool` (reserved-memory/shared-dma-pool.yaml), which kernels without CONFIG_DMA_RESTRICTED_POOL ignore:
-//! they then have no memory for these devices at all.
+//! `restricted-dma-pool` (reserved-memory/shared-dma-pool.yaml), which kernels without CONFIG_DMA_RESTRICTED_POOL
+//! ignore: they then have no memory for these devices at all.
 
 use super::{Chain, DeviceTreeNode, Guest, POOL_PHANDLE, Reach, cells, node, reg, transport, unit};
 use abi::machine;
