@@ -81,7 +81,7 @@ test: ## What CI runs: setup if needed, check, then one QEMU test per promise (F
 		cargo run -q -p bulkhead-tests -- --began $$began --since $$started $(FILTER)
 
 # What compilers do, and what a fresh clone fetches, before the first test; not counted among the tests' 25
-# minutes, but all together has 30.
+# minutes, but all together has 40.
 .PHONY: test-parts
 test-parts: clippy-host clippy-target doc test-guests
 	@cargo test -q --no-run
