@@ -151,8 +151,7 @@ fn create(
         identity(facts.kept.start(), facts.kept.size(), Attributes::NORMAL_RW);
         identity(board.uart, machine::UART_SIZE, Attributes::DEVICE_RW);
         vgic.forward_spi(board.uart_intid, board.uart_intid);
-        let served = system.partitions.iter().filter(|partition| !partition.virtio.is_empty());
-        for bank in served.flat_map(|partition| &partition.banks) {
+        for bank in system.partitions.iter().flat_map(manifest::Partition::served) {
             identity(bank.pa.start(), bank.pa.size(), Attributes::NORMAL_RW);
         }
     }

@@ -57,6 +57,8 @@ pub const VIRTIO_STRIDE: u64 = 0x1000;
 pub const CHANNELS: Ipa = Ipa::new(0x0b20_0000);
 /// First byte of guest RAM.
 pub const RAM: Ipa = Ipa::new(0x4000_0000);
+/// First byte of what a partition with a window has besides. The window is at [`RAM`].
+pub const MAIN_RAM: Ipa = Ipa::new(0x8000_0000);
 /// Width of the guest's physical address space in bits where the CPU allows it.
 pub const IPA_BITS: u32 = 40;
 /// SPIs that the guest's distributor implements: INTIDs 32 to 287, as on QEMU `virt`.

@@ -5,7 +5,7 @@
 
 use crate::channel::MAX_CHANNELS;
 use crate::service::MAX_DEVICES;
-use crate::{IntId, MAX_NAME, MAX_PARTITIONS, PartitionId};
+use crate::{IntId, Io, MAX_NAME, MAX_PARTITIONS, PartitionId};
 use addr::{Ipa, Pa, Region};
 use heapless::{String, Vec};
 use serde::{Deserialize, Serialize};
@@ -124,8 +124,11 @@ pub struct Transports {
 pub struct Served {
     /// Its name.
     pub name: String<MAX_NAME>,
-    /// Its RAM, mapped for the service at the physical address; empty for a partition without virtio devices.
+    /// Its RAM that the service sees, mapped for it at the physical address; empty for a partition without virtio
+    /// devices.
     pub ram: Vec<Memory, 2>,
+    /// Whether that is all of it.
+    pub io: Io,
 }
 
 /// A run of a partition's RAM.

@@ -151,6 +151,8 @@ pub enum Mistake {
     NotIdentity { partition: Name, ipa: Ipa, pa: Pa },
     /// Two banks of one partition at one guest address, or out of order.
     BanksOverlap { partition: Name, ipa: Ipa },
+    /// A window that is not the lower of two banks, of a partition that needs none, or with something loaded into it.
+    BadWindow { partition: Name },
 
     /// A partition without a kernel.
     NoKernel { partition: Name },
@@ -252,7 +254,8 @@ impl Mistake {
             | M::NotCongruent { .. }
             | M::OutsideMap { .. }
             | M::NotIdentity { .. }
-            | M::BanksOverlap { .. } => S::Memory,
+            | M::BanksOverlap { .. }
+            | M::BadWindow { .. } => S::Memory,
             M::NoKernel { .. }
             | M::NoTree { .. }
             | M::PayloadTwice { .. }
@@ -423,6 +426,11 @@ impl Display for Problem<'_> {
             M::BanksOverlap { partition, ipa } => {
                 write!(f, "RAM bank of partition {partition} at {ipa} lies on or below the bank before")
             }
+            M::BadWindow { partition } => write!(
+                f,
+                "partition {partition} has a window that is not the lower of two banks, that no virtio device needs, or that \
+                 something is loaded into"
+            ),
 
             M::NoKernel { partition } => write!(f, "partition {partition} has no kernel"),
             M::NoTree { partition, kind } => write!(f, "partition {partition} has no {kind}"),
@@ -554,6 +562,7 @@ impl Display for Mend<'_> {
             | M::Unsound { .. }
             | M::NotIdentity { .. }
             | M::BanksOverlap { .. }
+            | M::BadWindow { .. }
             | M::NoTree { .. }
             | M::PayloadTwice { .. }
             | M::PayloadOutsideBundle { .. }

@@ -4,7 +4,7 @@ use crate::checksum::Checksum;
 use crate::{Board, Channel, Device};
 use abi::channel::MAX_CHANNELS;
 use abi::service::MAX_PARTITION_DEVICES;
-use abi::{CoreId, IntId, MAX_CORES, MAX_NAME, MAX_PARTITIONS, PartitionId, Policy, machine};
+use abi::{CoreId, IntId, Io, MAX_CORES, MAX_NAME, MAX_PARTITIONS, PartitionId, Policy, machine};
 use addr::{Address, Ipa, Pa, Region};
 use core::fmt;
 use heapless::{String, Vec};
@@ -97,6 +97,8 @@ pub struct Partition {
     pub cores: Vec<CoreId, MAX_CORES>,
     /// RAM, ascending by IPA.
     pub banks: Vec<Bank, MAX_BANKS>,
+    /// How much of that the service partition sees.
+    pub io: Io,
     /// Whether IPA = PA.
     pub is_identity: bool,
     /// Where vCPU 0 starts.
@@ -216,6 +218,16 @@ impl System {
 }
 
 impl Partition {
+    /// The RAM that the service partition sees: none of a partition that it does not serve.
+    pub fn served(&self) -> impl Iterator<Item = &Bank> {
+        let count = match self.io {
+            _ if self.virtio.is_empty() => 0,
+            Io::Open => self.banks.len(),
+            Io::Window => 1,
+        };
+        self.banks.iter().take(count)
+    }
+
     /// What the guest sees at `ipa`; `None` where it has no RAM.
     pub fn pa_of(&self, ipa: Ipa) -> Option<Pa> {
         self.banks.iter().find_map(|bank| {

@@ -6,4 +6,4 @@
 
 mod transport;
 
-pub use transport::{Effect, Page, Rings, Transport, VERSION_1, offset};
+pub use transport::{ACCESS_PLATFORM, Effect, Page, Rings, Transport, VERSION_1, offset};

@@ -4,14 +4,17 @@
 //! once ([`Page`]). The authoritative state is here: nothing is ever read from the page.
 //!
 //! A reset is synchronous for its driver, which frees its rings when the store has returned: the store is tried again
-//! ([`Effect::Retry`]) until whoever serves the device has said that nothing of it is outstanding ([`Transport::quiet`]).
-//! Each reset has an epoch, so that an answer to an older one is told apart.
+//! ([`Effect::Retry`]) until whoever serves the device has said that nothing of it is outstanding
+//! ([`Transport::quiet`]). Each reset has an epoch, so that an answer to an older one is told apart.
 
 use abi::service::{MAX_QUEUES, Phase, Status};
 use abi::{machine, service};
 
 /// Bit 32: the one feature that every driver of this version must accept (virtio section 6).
 pub const VERSION_1: u64 = 1 << 32;
+/// Bit 33: the device sees a part of memory only, which a driver that does not accept it knows nothing of. The device
+/// may refuse such a driver (section 6.2), and does.
+pub const ACCESS_PLATFORM: u64 = 1 << 33;
 
 /// Offsets of registers.
 pub mod offset {
@@ -278,7 +281,8 @@ impl Transport {
         }
         let mut status = value | self.status & NEEDS_RESET;
         if status & FEATURES_OK != 0 && self.status & FEATURES_OK == 0 {
-            let fits = self.accepted & !self.offered == 0 && self.accepted & VERSION_1 != 0;
+            let needed = VERSION_1 | self.offered & ACCESS_PLATFORM;
+            let fits = self.accepted & !self.offered == 0 && self.accepted & needed == needed;
             status &= if fits { !0 } else { !FEATURES_OK };
         }
         if status & FEATURES_OK == 0 {

@@ -2,7 +2,7 @@
 
 use abi::service::{Phase, Status};
 use proptest::prelude::*;
-use virtio_mmio::{Effect, Page, Rings, Transport, VERSION_1, offset};
+use virtio_mmio::{ACCESS_PLATFORM, Effect, Page, Rings, Transport, VERSION_1, offset};
 
 /// The guest's view.
 struct Seen([u32; 1024]);
@@ -106,6 +106,18 @@ fn features_that_were_not_offered_or_no_version_1_are_refused() {
         assert_eq!(guest.start(features), Effect::Done, "{features:#x}");
         assert_eq!(guest.read(offset::STATUS) & 12, 0, "neither FEATURES_OK nor DRIVER_OK");
     }
+}
+
+#[test]
+fn a_driver_that_ignores_the_window_is_refused() {
+    let offered = FEATURES | ACCESS_PLATFORM;
+    let start = |features| {
+        let mut guest = Guest::new();
+        guest.device.offer(offered, &mut guest.page).unwrap();
+        (guest.start(features), guest.read(offset::STATUS) & 12)
+    };
+    assert_eq!(start(FEATURES), (Effect::Done, 0), "neither FEATURES_OK nor DRIVER_OK");
+    assert_eq!(start(offered), (Effect::Tell, 12));
 }
 
 #[test]

@@ -52,6 +52,8 @@ impl Features {
     pub const EVENT_IDX: u64 = 1 << 29;
     /// VIRTIO_F_VERSION_1 as a feature bit.
     pub const VERSION_1: u64 = 1 << 32;
+    /// VIRTIO_F_ACCESS_PLATFORM as a feature bit: offered where the device sees a part of the partition's RAM only.
+    pub const ACCESS_PLATFORM: u64 = 1 << 33;
     /// What every device here offers.
     pub const OFFERED: u64 = Self::INDIRECT_DESC | Self::EVENT_IDX | Self::VERSION_1;
 

@@ -3,11 +3,12 @@
 mod driver;
 mod table;
 
-pub use driver::{Disk, memory};
+pub use driver::Disk;
 
 use crate::arch::{get, put};
 use crate::net;
 use crate::reply::{Arguments, Refusal, Reply, check};
+use crate::shared::memory;
 use crate::virtio::ring::Completion;
 use crate::virtio::{self, EVENT_IDX, INDIRECT, VERSION_1, register};
 use blocks::{BYTES as BLOCK, Random};
@@ -121,6 +122,16 @@ pub fn request(arguments: &mut Arguments) -> Reply {
         let (first, last) = (words().next().unwrap_or(0), words().last().unwrap_or(0));
         let others = words().filter(|&word| word != first).count();
         println!("ok status={status} written={written} first=0x{first:x} last=0x{last:x} others={others}");
+        Ok(())
+    })
+}
+
+/// `aim`
+pub fn aim(arguments: &mut Arguments) -> Reply {
+    let (kind, sector, at) = (arguments.number()? as u32, arguments.number()?, arguments.number()?);
+    with_disk(|disk| {
+        let Completion { status, written, .. } = disk.raw_at(kind, sector, at, BLOCK, kind == IN)?;
+        println!("ok status={status} written={written}");
         Ok(())
     })
 }

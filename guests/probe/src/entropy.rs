@@ -1,8 +1,9 @@
 //! Bytes of a virtio entropy device.
 
 use crate::arch::{get, put};
-use crate::disk::{close, memory};
+use crate::disk::close;
 use crate::reply::{Arguments, Refusal, Reply, check};
+use crate::shared::memory;
 use crate::virtio::ring::{self, Ring};
 use crate::virtio::{Transport, VERSION_1, register};
 use rt::{print, println, timer};

@@ -4,9 +4,10 @@
 
 use crate::access::{Kind, touch};
 use crate::arch::{get, order, put};
-use crate::disk::{Disk, close, memory, with_disk};
+use crate::disk::{Disk, close, with_disk};
 use crate::net;
 use crate::reply::{Arguments, Refusal, Reply, check};
+use crate::shared::{self, memory};
 use crate::virtio::ring::{self, NEXT, TABLE_FLAG, WRITE, describe};
 use crate::virtio::{EVENT_IDX, INDIRECT, Transport, VERSION_1, register};
 use blocks::Random;
@@ -125,10 +126,9 @@ pub fn attack(arguments: &mut Arguments) -> Reply {
     // Frames to be sent are what a network device looks for by itself.
     let queues = if transport.read(register::DEVICE_ID) == net::NETWORK { 2 } else { 1 };
     let mut random = Random::new(seed);
-    let (ram, bytes) = board().ram;
-    let behind = memory() + PLAYGROUND;
+    let (behind, end) = (memory() + PLAYGROUND, shared::ram().1);
     // Up to the device tree, if it lies near the end.
-    let end = board().device_tree.filter(|&tree| tree > behind).unwrap_or(ram + bytes) & !7;
+    let end = board().device_tree.filter(|tree| (behind..end).contains(tree)).unwrap_or(end) & !7;
     check(end > behind, "this guest's RAM is too small")?;
     let others = [(behind, end)];
     fill(&others);

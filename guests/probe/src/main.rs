@@ -24,6 +24,7 @@ mod lives;
 mod net;
 mod reply;
 mod selftest;
+mod shared;
 mod socket;
 mod sysreg;
 mod vcpus;
@@ -104,6 +105,7 @@ const COMMANDS: &[Command] = &[
     ("io", "SEED COUNT DEPTH BYTES WRITES%: random reads and writes of the open disk, each checked; ok", disk::io),
     ("scan", "reads and checks all of it; ok blocks=.. written=.. sum=..", disk::scan),
     ("request", "KIND SECTOR BYTES [WORD]: one request, sound or not; ok status=.. first=..", disk::request),
+    ("aim", "KIND SECTOR ADDRESS: one request of 4096 bytes whose data is there; ok status=.. written=..", disk::aim),
     ("whole", "0|1 WORD: reads or writes all of the open disk; ok requests=.. others=WORDS_THAT_DIFFER", disk::whole),
     ("rebind", "ROUNDS SEED: resets the open disk with requests in flight, and watches memory; ok", hostile::rebind),
     ("flyingreset", "SLOT SEED: SYSTEM_RESET with requests of that disk in flight", hostile::flying_reset),

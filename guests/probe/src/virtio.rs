@@ -26,6 +26,8 @@ const MAGIC: u32 = 0x7472_6976;
 
 /// Feature: a device of version 1.
 pub const VERSION_1: u64 = 1 << 32;
+/// Feature: the device reaches a part of RAM only, where this driver's rings and buffers are ([`crate::shared`]).
+const ACCESS_PLATFORM: u64 = 1 << 33;
 /// Feature: tables of descriptors.
 pub const INDIRECT: u64 = 1 << 28;
 /// Feature: event indices.
@@ -141,7 +143,7 @@ impl Transport {
         self.reset();
         check(self.read(STATUS) == 0, "the device is not reset")?;
         self.write(STATUS, ACKNOWLEDGE | DRIVER);
-        let agreed = self.features() & features;
+        let agreed = self.features() & (features | ACCESS_PLATFORM);
         for select in [0, 1] {
             self.write(DRIVER_FEATURES_SEL, select);
             self.write(DRIVER_FEATURES, (agreed >> (32 * select)) as u32);

@@ -41,8 +41,10 @@ pub struct Board {
     pub vcpus: usize,
     /// MPIDR affinity of each vCPU.
     pub mpidr: [u64; MAX_VCPUS],
-    /// RAM: base and bytes.
+    /// RAM: base and bytes. The bank with the device tree, where there are two.
     pub ram: (u64, u64),
+    /// The other bank: all that virtio devices reach.
+    pub window: Option<(u64, u64)>,
     /// Address of the device tree, if there is one.
     pub device_tree: Option<u64>,
 }
@@ -78,9 +80,17 @@ fn parse(at: u64) -> Option<Board> {
         *slot = cpu.ids().first() as u64;
         board.vcpus += 1;
     }
-    let ram = tree.memory().regions().next()?;
-    board.ram = (ram.starting_address as u64, ram.size? as u64);
-    Some(board)
+    let nodes = tree.all_nodes().filter(|node| node.name.split('@').next() == Some("memory"));
+    for bank in nodes.filter_map(|node| node.reg()).flatten() {
+        let (base, bytes) = (bank.starting_address as u64, bank.size? as u64);
+        let has_tree = at.checked_sub(base).is_some_and(|offset| offset < bytes);
+        if has_tree {
+            board.ram = (base, bytes);
+        } else {
+            board.window = Some((base, bytes));
+        }
+    }
+    (board.ram.1 != 0).then_some(board)
 }
 
 fn gic(tree: &Fdt) -> Option<GicFacts> {
@@ -112,5 +122,5 @@ fn fallback() -> Board {
     } else {
         GicFacts::V2 { distributor, cpu_interface: at(machine::GICC.as_u64()) }
     };
-    Board { gic, vcpus: 1, mpidr: [0; MAX_VCPUS], ram: (machine::RAM.as_u64(), 0), device_tree: None }
+    Board { gic, vcpus: 1, mpidr: [0; MAX_VCPUS], ram: (machine::RAM.as_u64(), 0), window: None, device_tree: None }
 }

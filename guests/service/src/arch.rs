@@ -4,6 +4,8 @@ pub mod entry;
 pub mod insn;
 mod memcpy;
 pub mod mmio;
+#[cfg(feature = "crash-hooks")]
+pub mod reach;
 mod vectors;
 
 pub use vectors::crash;

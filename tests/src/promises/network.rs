@@ -1,4 +1,4 @@
-//! N01 to N07 and N12: partitions on a network of their own, with the service partition as switch and as router.
+//! N01 to N08 and N12: partitions on a network of their own, with the service partition as switch and as router.
 //!
 //! What Linux does with it is in [`linux`] (through the uplink) and [`pair`] (from partition to partition), what becomes of it
 //! when the service dies in [`lives`]. What no Linux does, probes do: see [`hostile`] and [`shares`].
@@ -9,6 +9,7 @@ mod lives;
 mod pair;
 mod probes;
 mod shares;
+mod window;
 
 use crate::conversation::Conversation;
 use crate::machine::{Machine, Recipe};
@@ -26,9 +27,9 @@ const SHORT: u64 = 30;
 /// Seconds for a piece of work.
 const WORK: u64 = 120;
 
-/// N01 to N07, N12.
+/// N01 to N08, N12.
 pub const SCENARIOS: &[&[Scenario]] =
-    &[hostile::SCENARIOS, linux::SCENARIOS, lives::SCENARIOS, pair::SCENARIOS, shares::SCENARIOS];
+    &[hostile::SCENARIOS, linux::SCENARIOS, lives::SCENARIOS, pair::SCENARIOS, shares::SCENARIOS, window::SCENARIOS];
 
 /// Boots `tests/systems/SYSTEM.toml`, with what `equip` adds to the machine.
 fn boot(run: &Run, system: &str, equip: impl FnOnce(Recipe) -> Recipe) -> Result<(Machine, Monitor)> {

@@ -15,6 +15,7 @@ mod partition;
 mod service;
 pub mod size;
 mod table;
+mod window;
 
 use crate::board::{PLATFORMS, Platform, find};
 use crate::diagnostic::{Diagnostic, Span};
@@ -25,11 +26,12 @@ pub use machine::DiskImage;
 use manifest::{ConsoleMode, Machine, OnPanic, WhenAllStopped};
 pub use net::{Mac, NetFile, PortFile, name as protocol_name};
 pub use network::{NetworkFile, Subnet};
-pub use partition::PartitionFile;
+pub use partition::{BOOTARGS_MAX, PartitionFile};
 pub use service::NAME as SERVICE_NAME;
 use std::path::PathBuf;
 use table::Table;
 use toml::de::{DeTable, DeValue};
+pub use window::{Mode, WindowFile};
 
 /// A value that a system file may hold.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]

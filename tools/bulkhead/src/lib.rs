@@ -9,6 +9,7 @@
 //! plan      all of these, then manifest::validate       -> Plan
 //! disks     who shares one, and what is on the images   -> mistakes
 //! channels  who shares memory with whom, by which port  -> ends, mistakes
+//! window    what the service partition sees of whom  -> bootargs, mistakes
 //! network   who has which address, whose ports lead in  -> addresses, mistakes
 //! image     EL2 binary + manifest + payloads            -> the boot bundle
 //! symbolize an EL2 binary's DWARF                       -> backtraces in words
@@ -36,3 +37,4 @@ pub mod qemu;
 pub mod svg;
 pub mod symbolize;
 pub mod tree;
+pub mod window;

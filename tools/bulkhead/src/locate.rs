@@ -4,8 +4,8 @@ use crate::diagnostic::{Diagnostic, Span};
 use crate::file::{DiskFile, Given, PartitionFile, SystemFile};
 use crate::fit::Misfit;
 use crate::kernel::Kernel;
-use abi::CoreId;
 use abi::service::{MAX_DEVICES, MAX_PARTITION_DEVICES};
+use abi::{CoreId, machine};
 use addr::{ByteSize, Ipa, Region, align_up};
 use manifest::{Mistake, Name, Owner, PayloadKind, Setting};
 
@@ -76,7 +76,11 @@ pub fn diagnose(file: &SystemFile, known: &[Known], mistake: &Mistake) -> Option
         M::VirtioUnserved { partition } => at(virtio_span(of(partition)?, 0)?),
         M::VirtioCovered { partition, slot } => at(virtio_span(of(partition)?, *slot)?),
         M::VirtioCount { .. } => at(virtio_too_many(file)?),
-        M::VirtioNumbers { .. } | M::ServiceNotIdentity { .. } | M::ServiceCores { .. } => at(board()),
+        // That nothing needs it was said, and so was that its kernel has no place.
+        M::BadWindow { partition } if of(partition)?.virtio() == 0 || !known(partition)?.payloads => return None,
+        M::BadWindow { .. } | M::VirtioNumbers { .. } | M::ServiceNotIdentity { .. } | M::ServiceCores { .. } => {
+            at(board())
+        }
 
         M::NameEmpty { partition } | M::NameCharacters { partition } | M::NameReserved { partition } => {
             at(value(&of(partition)?.name)?)
@@ -270,7 +274,10 @@ pub fn misfit(partition: &PartitionFile, kernel: &Kernel, ram: Region<Ipa>, misf
     let kernel_span = partition.kernel.span().unwrap_or(partition.span.clone());
     let pin_span = partition.kernel_at.span().unwrap_or(kernel_span.clone());
     let memory_span = partition.memory.span().unwrap_or(partition.span.clone());
-    let has = format!("{} has {}", partition.title(), ByteSize(ram.size()));
+    let window = partition.memory.value().and_then(|memory| partition.window.bytes(*memory));
+    let beside = if window.is_some() { " beside its window" } else { "" };
+    let has = format!("{} has {}{beside}", partition.title(), ByteSize(ram.size()));
+    let give = |needed: u64| give(needed.saturating_add(window.unwrap_or(0)));
     match misfit {
         Misfit::Kernel(needed) => {
             let title = format!(
@@ -301,7 +308,11 @@ pub fn misfit(partition: &PartitionFile, kernel: &Kernel, ram: Region<Ipa>, misf
             let help = if address >> 63 == 1 {
                 "give it arch/arm64/boot/Image instead of vmlinux".to_owned()
             } else {
-                format!("link it for {} and above, where every guest has its memory", ram.start())
+                let where_it_is = match ram.start() == machine::MAIN_RAM {
+                    true => "where a guest with a window has the rest of its memory",
+                    false => "where every guest has its memory",
+                };
+                format!("link it for {} and above, {where_it_is}", ram.start())
             };
             Diagnostic::new(kernel_span, title, help)
         }

@@ -3,9 +3,9 @@
 use crate::file::{Mac, bandwidth, protocol_name};
 use crate::plan::Plan;
 use abi::plan::{Backend, Forward, Kind, Network, Origin};
-use abi::{Again, IntId, machine};
+use abi::{Again, IntId, Io, machine};
 use addr::{ByteSize, Ipa, Pa, Region};
-use manifest::{Milliseconds, OnPanic, Owner, Partition, PayloadKind};
+use manifest::{Bank, Milliseconds, OnPanic, Owner, Partition, PayloadKind};
 use std::fmt::Write;
 use std::net::Ipv4Addr;
 
@@ -26,7 +26,10 @@ pub fn ram(plan: &Plan) -> Vec<Row> {
     let row = |region, owner: String, partition| Row { region, owner, partition };
     let mut rows: Vec<Row> = Vec::new();
     for (place, partition) in system.partitions.iter().enumerate() {
-        rows.extend(partition.banks.iter().map(|bank| row(bank.pa, partition.name.to_string(), Some(place))));
+        rows.extend(partition.banks.iter().map(|bank| {
+            let window = if is_window(partition, bank) { ": window, seen by the service" } else { "" };
+            row(bank.pa, format!("{}{window}", partition.name), Some(place))
+        }));
     }
     if let (Some(service), Some((id, partition))) = (system.service, system.service_partition()) {
         rows.push(row(service.kept, format!("{}: kept over its lives", partition.name), Some(id.index())));
@@ -57,6 +60,11 @@ pub fn ram(plan: &Plan) -> Vec<Row> {
         all.extend(between(next, bank.end()));
     }
     all
+}
+
+/// Whether `bank` is all that the service partition sees.
+fn is_window(partition: &Partition, bank: &Bank) -> bool {
+    partition.io == Io::Window && partition.served().any(|served| served == bank)
 }
 
 fn between(start: Pa, end: Pa) -> Option<Row> {
@@ -250,8 +258,10 @@ fn write_table(out: &mut String, plan: &Plan) -> std::fmt::Result {
 
     for (partition, format) in system.partitions.iter().zip(&plan.formats) {
         writeln!(out, "\nguest '{}' sees", partition.name)?;
-        for bank in partition.banks.iter().filter_map(|bank| bank.guest()) {
-            writeln!(out, "  {:<26} {:>9}  memory", bank.to_string(), ByteSize(bank.size()).to_string())?;
+        for bank in &partition.banks {
+            let Some(seen) = bank.guest() else { continue };
+            let window = if is_window(partition, bank) { ": window, seen by the service" } else { "" };
+            writeln!(out, "  {:<26} {:>9}  memory{window}", seen.to_string(), ByteSize(seen.size()).to_string())?;
         }
         for payload in &partition.payloads {
             // The trees of the two GIC versions share one place; one line says so.

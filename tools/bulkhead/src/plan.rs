@@ -46,6 +46,7 @@ fn make(source: &Source, file: &SystemFile, found: &mut Vec<Diagnostic>) -> Opti
     crate::disks::check(source, file, found);
     crate::network::check(file, found);
     crate::channels::check(file, found);
+    crate::window::check(file, found);
     let mut shelf = ingredients::Shelf::default();
     let ingredients: Vec<Ingredients> = file.all().map(|partition| shelf.fetch(source, partition, found)).collect();
     // Without a board, names and cores can still be judged, on any board.

@@ -23,6 +23,7 @@ const PPI: u32 = 1;
 const GIC_PHANDLE: u32 = 1;
 const CLOCK_PHANDLE: u32 = 2;
 const GPIO_PHANDLE: u32 = 3;
+const POOL_PHANDLE: u32 = 4;
 
 /// Linux's KEY_POWER.
 const KEY_POWER: u32 = 116;
@@ -77,6 +78,17 @@ impl Registers {
     }
 }
 
+/// Which RAM virtio devices reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// All of it.
+    All,
+    /// This part of it, which the guest may use for other things too.
+    Window(Region<Ipa>),
+    /// This part of it, which the guest may use for nothing else.
+    Pool(Region<Ipa>),
+}
+
 /// What a tree tells its guest.
 #[derive(Clone, Debug)]
 pub struct Guest<'a> {
@@ -84,6 +96,8 @@ pub struct Guest<'a> {
     pub vcpus: usize,
     /// RAM banks.
     pub ram: &'a [Region<Ipa>],
+    /// Which of that its virtio devices reach.
+    pub reach: Reach,
     /// Kernel command line.
     pub bootargs: Option<&'a str>,
     /// The initrd.
@@ -158,10 +172,7 @@ pub fn build(guest: &Guest<'_>, gic: GicVersion) -> Vec<u8> {
     if guest.has_clock {
         root = root.with_child(clock());
     }
-    for slot in 0..guest.virtio as u32 {
-        let start = machine::VIRTIO.as_u64() + u64::from(slot) * machine::VIRTIO_STRIDE;
-        root = root.with_child(transport(start, machine::VIRTIO_STRIDE, machine::virtio_intid(slot)));
-    }
+    root = virtio::add(root, guest);
     for channel in guest.channels {
         root = root.with_child(self::channel(channel));
     }
@@ -398,6 +409,8 @@ fn assigned(device: &Device) -> DeviceTreeNode {
         .with("clocks", CLOCK_PHANDLE)
         .with("clock-names", "apb_pclk")
 }
+
+mod virtio;
 
 #[cfg(test)]
 mod tests;

@@ -153,6 +153,62 @@ fn the_service_partition_is_the_last_and_is_told_of_all() {
     assert_eq!(virtio, [(4, 1, 64), (2, 1, 256), (2, 1, 256)]);
 }
 
+/// The first partition of [`folder`] with a disk, more keys, and Linux as its kernel.
+fn with_window(folder: &Path, keys: &str) -> manifest::System {
+    with_service(folder, &format!("disk = {{ from = \"gpt:a\" }}\n{keys}"));
+    let mut linux = vec![0; 4096];
+    linux[16..24].copy_from_slice(&4096u64.to_le_bytes());
+    linux[56..60].copy_from_slice(b"ARM\x64");
+    fs::write(folder.join("kernel.bin"), linux).unwrap();
+    let image = build(folder, "window.img");
+    let system = manifest::decode(&image[EL2_SIZE as usize..]).unwrap();
+    manifest::validate(&platform_qemu_virt::BOARD, &system, &mut |mistake| panic!("{mistake}"));
+    system
+}
+
+#[test]
+fn a_window_is_the_lower_bank_and_all_that_the_service_is_told_of() {
+    let folder = folder("window");
+    let system = with_window(&folder, "io = \"window\"\nwindow = \"16M\"");
+    let linux = &system.partitions[0];
+    let banks: Vec<_> = linux.banks.iter().map(|bank| (bank.ipa.as_u64(), bank.pa.size() >> 20)).collect();
+    assert_eq!(banks, [(0x4000_0000, 16), (0x8000_0000, 48)]);
+    let (window, main) = (linux.banks[0].pa, linux.banks[1].pa);
+    assert_eq!(main.end(), window.start(), "one range of the board's RAM");
+    assert!(linux.payloads.iter().all(|payload| payload.ipa.as_u64() >= 0x8000_0000), "{:?}", linux.payloads);
+    assert!(linux.entry.as_u64() >= 0x8000_0000);
+
+    let image = fs::read(folder.join("window.img")).unwrap();
+    let (_, service) = system.service_partition().unwrap();
+    let payload = service.payloads.iter().find(|p| p.kind == PayloadKind::Plan).unwrap();
+    let bytes = &image[payload.offset as usize..][..payload.size as usize];
+    let plan: abi::plan::Plan = postcard::from_bytes(&bytes[abi::plan::HEADER..]).unwrap();
+    let served: Vec<_> = plan.partitions.iter().map(|p| (p.io, p.ram.len())).collect();
+    assert_eq!(served, [(abi::Io::Window, 1), (abi::Io::Open, 0), (abi::Io::Open, 0)]);
+    assert_eq!(plan.partitions[0].ram[0].pa, window);
+    let table = String::from_utf8(bulkhead(&folder, &["map", "my system.toml"]).stdout).unwrap();
+    for part in ["48M  one\n", "16M  one: window, seen by the service\n", "16M  memory: window, seen by the service\n"]
+    {
+        assert!(table.contains(part), "{part} is not in\n{table}");
+    }
+}
+
+#[test]
+fn linux_is_told_how_large_its_bounce_buffer_is() {
+    let bootargs = |name: &str, keys: &str| {
+        let folder = folder(name);
+        with_window(&folder, keys);
+        let tree = tree_in(&folder);
+        fdt::Fdt::new(&tree).unwrap().chosen().bootargs().map(str::to_owned)
+    };
+    let window = "io = \"window\"\nwindow = \"16M\"";
+    assert_eq!(bootargs("swiotlb", window).unwrap(), "swiotlb=4096 cma=0");
+    let said = format!("{window}\nbootargs = \"swiotlb=512 quiet\"");
+    assert_eq!(bootargs("swiotlb-said", &said).unwrap(), "swiotlb=512 quiet cma=0");
+    assert_eq!(bootargs("swiotlb-pool", &window.replace("\"window\"", "\"pool\"")), None);
+    assert_eq!(bootargs("swiotlb-open", "io = \"open\""), None);
+}
+
 /// A network whose second partition has all that can be said, in a file that leaves the first partition's open.
 fn with_network(folder: &Path) {
     with_service(folder, "rng = true\ndisk = { from = \"gpt:a\", iops = 2000 }\nnet = { forward = [\"tcp:2222:22\"] }");

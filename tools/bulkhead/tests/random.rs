@@ -45,14 +45,15 @@ struct Asked {
     pin: Option<u64>,
     disks: usize,
     net: bool,
+    window: bool,
 }
 
 fn asked() -> impl Strategy<Value = Asked> {
     let pages =
         prop_oneof![1 => 1u64..600, 4 => (1u64..300).prop_map(|n| n * 1024), 1 => (1u64..4).prop_map(|n| n << 18)];
     let pin = prop_oneof![9 => Just(None), 1 => (0u64..2048).prop_map(|n| Some(n << 21))];
-    (1u16..4, pages, any::<bool>(), any::<bool>(), any::<bool>(), pin, 0usize..4, any::<bool>()).prop_map(
-        |(cores, pages, kernel, initrd, identity, pin, disks, net)| Asked {
+    (1u16..4, pages, any::<bool>(), any::<bool>(), any::<bool>(), pin, 0usize..4, any::<bool>(), any::<bool>())
+        .prop_map(|(cores, pages, kernel, initrd, identity, pin, disks, net, window)| Asked {
             cores,
             pages,
             kernel,
@@ -61,8 +62,8 @@ fn asked() -> impl Strategy<Value = Asked> {
             pin,
             disks,
             net,
-        },
-    )
+            window,
+        })
 }
 
 /// `service`: pages of the service partition, if there is to be one.
@@ -92,6 +93,9 @@ fn system_file(board: &str, asked: &[Asked], service: Option<u64>) -> String {
         if service.is_some() && a.net {
             text += "net = true\n";
         }
+        if service.is_some() && a.window {
+            text += "io = \"window\"\nwindow = \"4M\"\n";
+        }
         if let Some(pin) = a.pin {
             writeln!(text, "memory_at = \"{pin:#x}\"").unwrap();
         }
@@ -116,10 +120,16 @@ proptest! {
                 manifest::validate(plan.platform.board, &plan.system, &mut |mistake| mistakes.push(mistake));
                 prop_assert!(mistakes.is_empty(), "{mistakes:?}\n{text}");
                 for (partition, asked) in plan.system.partitions.iter().zip(&asked) {
-                    let bank = partition.banks[0];
-                    prop_assert_eq!(bank.pa.size(), asked.pages * 4096);
+                    prop_assert_eq!(partition.banks.len(), if service.is_some() && asked.window { 2 } else { 1 });
+                    let size: u64 = partition.banks.iter().map(|bank| bank.pa.size()).sum();
+                    prop_assert_eq!(size, asked.pages * 4096);
+                    let bank = partition.banks[partition.banks.len() - 1];
                     prop_assert!(asked.pin.is_none_or(|pin| bank.pa.start().as_u64() == pin));
-                    let seen = if asked.identity { bank.pa.start().as_u64() } else { 0x4000_0000 };
+                    let seen = match (asked.identity, partition.banks.len()) {
+                        (true, _) => bank.pa.start().as_u64(),
+                        (false, 1) => 0x4000_0000,
+                        (false, _) => 0x8000_0000,
+                    };
                     prop_assert_eq!(bank.ipa.as_u64(), seen);
                     let disks = if asked.disks != 0 { 1 + asked.disks } else { 0 };
                     let wanted = if service.is_some() { disks + usize::from(asked.net) } else { 0 };

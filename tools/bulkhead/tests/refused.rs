@@ -1,5 +1,5 @@
-//! One tiny bad system file per rule, and the exact words that `bulkhead check` says about it (promises B01 to B11, S04
-//! and N09).
+//! One tiny bad system file per rule, and the exact words that `bulkhead check` says about it (promises B01 to B11,
+//! S04, N08 and N09).
 //!
 //! `BLESS=1 cargo test -p bulkhead` writes the words anew; read the difference before it is committed.
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
@@ -43,6 +43,14 @@ fn pie() -> Vec<u8> {
     file
 }
 
+/// A Linux `Image` of a page.
+fn linux() -> Vec<u8> {
+    let mut file = vec![0; 4096];
+    file[16..24].copy_from_slice(&4096u64.to_le_bytes());
+    file[56..60].copy_from_slice(b"ARM\x64");
+    file
+}
+
 /// The same image with a wrong sum in both of its tables' headers.
 fn damaged(mut image: Vec<u8>) -> Vec<u8> {
     let backup = image.len() - 512;
@@ -60,6 +68,7 @@ fn folder(name: &str) -> PathBuf {
     for (file, bytes) in [
         ("kernel.bin", vec![0x14; 64]),
         ("large.bin", vec![0x14; 2 << 20]),
+        ("Image", linux()),
         ("x86.elf", elf(62, 0x10_0000)),
         ("low.elf", elf(183, 0x8_0000)),
         ("bzImage", bz_image),
@@ -113,7 +122,6 @@ macro_rules! refusals {
 refusals! {
     b01_unknown_key
     b01_unknown_board
-    b01_later_keys
     b02_core_owned_twice
     b02_core_listed_twice
     b03_core_absent
@@ -171,6 +179,17 @@ refusals! {
     service_twice
     virtio_of_one
     virtio_of_all
+    n08_io_forms
+    n08_window_bootargs
+    n08_window_crowded
+    n08_window_identity
+    n08_window_kernel
+    n08_window_memory
+    n08_window_no_service
+    n08_window_of_nothing
+    n08_window_size
+    n08_window_takes_all
+    n08_window_without_io
     n09_address_for_nobody
     n09_address_forms
     n09_address_twice

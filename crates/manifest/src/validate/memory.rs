@@ -2,7 +2,7 @@
 
 use super::{IPA_END, MEMORY_MIN, name, partitions};
 use crate::{Bank, Board, Mistake, Name, Owner, Partition, System};
-use abi::{PartitionId, machine};
+use abi::{Io, PartitionId, machine};
 use addr::{Address, BLOCK_2M, PAGE_SIZE, Pa, Region};
 
 /// An [`Owner`] that borrows, so that comparing every pair copies no names.
@@ -102,6 +102,17 @@ fn guest(owner: &Name, partition: &Partition, report: &mut dyn FnMut(Mistake)) {
         }
         before = Some(bank);
     }
+    if partition.io == Io::Window && !is_window(partition) {
+        report(Mistake::BadWindow { partition: owner.clone() });
+    }
+}
+
+/// Whether the first bank is a window: the service partition may see it, so nothing is there that its guest believes.
+/// What is loaded lies in one bank (`payloads`), so its first byte says in which.
+fn is_window(partition: &Partition) -> bool {
+    let Some(main) = partition.banks.get(1).map(|bank| bank.ipa) else { return false };
+    let is_apart = partition.entry >= main && partition.payloads.iter().all(|payload| payload.ipa >= main);
+    is_apart && !partition.is_identity && !partition.virtio.is_empty()
 }
 
 /// Rules about one bank as the guest sees it.

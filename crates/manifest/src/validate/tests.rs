@@ -2,11 +2,12 @@
 
 mod channels;
 mod service;
+mod window;
 
 extern crate std;
 use super::validate;
 use crate::*;
-use abi::{CoreId, IntId, Policy, RestartLimit};
+use abi::{CoreId, IntId, Io, Policy, RestartLimit};
 use addr::{Ipa, Pa, Region};
 use heapless::{String, Vec};
 use std::string::ToString;
@@ -66,6 +67,7 @@ fn partition(name: &str, cores: &[u16], pa: u64) -> Partition {
         name: String::try_from(name).unwrap(),
         cores: cores.iter().map(|&n| CoreId::new(n)).collect(),
         banks: [Bank { ipa: Ipa::new(0x4000_0000), pa: region(pa, 8 * M) }].into_iter().collect(),
+        io: Io::Open,
         is_identity: false,
         entry: Ipa::new(0x4000_0000),
         device_tree: Ipa::new(tree),

@@ -5,11 +5,11 @@
 
 use super::table::Table;
 use crate::reply::{Refusal, Reply, check};
+use crate::shared::{self, memory};
 use crate::virtio::ring::{Completion, Ring};
 use crate::virtio::{self, NEEDS_RESET, Transport, VERSION_1, register, ring};
 use blocks::{BYTES as BLOCK, Kind, Random, Request, Workload};
 use rt::arch::insn;
-use rt::board::board;
 use rt::timer::{self, Timer};
 
 /// VIRTIO_BLK_T_IN and its like.
@@ -56,11 +56,6 @@ pub struct Disk {
     pub(super) lost: u64,
 }
 
-/// The first page of RAM that neither the image nor the stacks use.
-pub fn memory() -> u64 {
-    rt::arch::free_ram().next_multiple_of(4096)
-}
-
 impl Disk {
     /// The disk in this slot, its driver ready, nothing known of its blocks.
     pub fn open(slot: u64, features: u64) -> Result<Self, Refusal> {
@@ -69,9 +64,8 @@ impl Disk {
         let (capacity, features, ring) = Self::begin(transport, features)?;
         let table = Table::unknown(memory() + ring::BYTES, capacity * SECTOR / BLOCK);
         let start = (memory() + ring::BYTES + Table::bytes(table.count())).next_multiple_of(BLOCK);
-        let (base, bytes) = board().ram;
         // What lies behind is for canaries, and near the end for the device tree.
-        let room = (base + bytes).saturating_sub(start) / 2 / BLOCK * BLOCK;
+        let room = shared::ram().1.saturating_sub(start) / 2 / BLOCK * BLOCK;
         check(room >= MAX_DEPTH as u64 * MAX_FLOOD, "the disk is too large for this guest's RAM")?;
         let data = (start, start + room.min(MAX_DATA));
         transport.watch();
@@ -175,7 +169,19 @@ impl Disk {
 
     /// Makes one request, sound or not, with its data at the beginning of [`Self::data`], and waits for it.
     pub(super) fn raw(&mut self, kind: u32, sector: u64, bytes: u64, is_input: bool) -> Result<Completion, Refusal> {
-        let request = ring::Request { kind, sector, at: self.data.0, bytes, is_input, piece: BLOCK };
+        self.raw_at(kind, sector, self.data.0, bytes, is_input)
+    }
+
+    /// The same with its data at `at`, wherever that is.
+    pub(super) fn raw_at(
+        &mut self,
+        kind: u32,
+        sector: u64,
+        at: u64,
+        bytes: u64,
+        is_input: bool,
+    ) -> Result<Completion, Refusal> {
+        let request = ring::Request { kind, sector, at, bytes, is_input, piece: BLOCK };
         self.ring.submit(0, request);
         self.ring.kick();
         self.wait()

@@ -6,12 +6,11 @@
 use super::frame::{self, HEADERS, Kind, Peer};
 use super::queue::{self, MAX_SIZE, Queue};
 use crate::arch::{get, put};
-use crate::disk::memory;
 use crate::reply::{Refusal, Reply, check};
+use crate::shared::{self, memory};
 use crate::virtio::ring::{NEXT, WRITE};
 use crate::virtio::{NEEDS_RESET, Transport, VERSION_1, register};
 use rt::arch::insn;
-use rt::board::board;
 use rt::timer::{self, Timer};
 
 /// Virtio device ID.
@@ -69,9 +68,8 @@ impl Nic {
         check(transport.read(register::DEVICE_ID) == NETWORK, "no network device is there")?;
         let features = transport.begin(features | VERSION_1 | MAC)?;
         check(features & VERSION_1 != 0, "a legacy device")?;
-        let (base, bytes) = board().ram;
         // The device tree lies near the end.
-        check(memory() + 2 * BYTES <= base + bytes, "this guest's RAM is too small")?;
+        check(memory() + 2 * BYTES <= shared::ram().1, "this guest's RAM is too small")?;
         let [a, b, c, d, e, f, ..] = transport.config64(0).to_le_bytes();
         let received = Queue::begin(transport, RECEIVE, memory())?;
         let sent = Queue::begin(transport, SEND, memory() + SEND_QUEUE)?;

@@ -50,6 +50,7 @@ service_report:
     bl      service_exception
 
     .balign 2048
+    .global service_ending
 service_ending:
     .rept   16
     .balign 128

@@ -2,6 +2,7 @@
 
 use super::output::Output;
 use super::partition_of;
+use crate::hooks;
 use crate::hypercall;
 use crate::timer;
 use crate::uart::Uart;
@@ -91,7 +92,10 @@ impl Input {
     /// Hands a byte to the partition with the keyboard; false: it takes none now.
     fn deliver(&mut self, byte: u8) -> bool {
         let focus = self.focus;
-        // The service reads no input of its own.
+        if focus == self.own {
+            // It reads no input of its own.
+            hooks::typed(byte);
+        }
         let is_taken = focus == self.own || hypercall::console_type(focus, byte) != Err(Status::WrongState);
         self.has_given_up &= !is_taken;
         is_taken

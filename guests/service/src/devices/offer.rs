@@ -10,9 +10,9 @@ use crate::say;
 use crate::timer;
 use crate::volumes::{Explained, Finder, Missing, Volume};
 use crate::watchdog::Watchdog;
-use abi::VirtioId;
 use abi::plan::{self, Kind, Origin, Plan, SERIAL};
 use abi::service::DevicePage;
+use abi::{Io, VirtioId};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
@@ -125,7 +125,9 @@ pub unsafe fn offer_all(
             is_unsure: true,
             said_at: None,
         };
-        let backend = match device.offer(&planned.kind) {
+        // What it sees not all of, its guest must not take for a device that does.
+        let platform = if partition.io == Io::Window { Features::ACCESS_PLATFORM } else { 0 };
+        let backend = match device.offer(&planned.kind, platform) {
             Ok(()) => device.backend,
             Err(status) => {
                 // It has other features than in an earlier life, which its driver may have accepted.
@@ -139,24 +141,25 @@ pub unsafe fn offer_all(
 }
 
 impl Device {
-    fn offer(&self, kind: &Kind) -> Result<(), abi::service::Status> {
+    /// Offers it with its own features and those in `more`.
+    fn offer(&self, kind: &Kind, more: u64) -> Result<(), abi::service::Status> {
         match &self.backend {
             Backend::Lost => Ok(()),
-            Backend::Entropy => hypercall::device_offer(self.id, entropy::FEATURES),
+            Backend::Entropy => hypercall::device_offer(self.id, entropy::FEATURES | more),
             Backend::Sockets => {
                 let Kind::Vsock(cid) = kind else { return Ok(()) };
                 hypercall::device_config(self.id, &vsock::config((*cid).into()))?;
-                hypercall::device_offer(self.id, Features::OFFERED | vsock::STREAM)
+                hypercall::device_offer(self.id, Features::OFFERED | vsock::STREAM | more)
             }
             Backend::Nic(_) => {
                 let Kind::Nic(nic) = kind else { return Ok(()) };
                 let shown = net::Config { mac: nic.mac, is_up: true, mtu: MTU };
                 hypercall::device_config(self.id, &shown.bytes())?;
-                hypercall::device_offer(self.id, net::FEATURES)
+                hypercall::device_offer(self.id, net::FEATURES | more)
             }
             Backend::Disk { shown, .. } => {
                 hypercall::device_config(self.id, &shown.config())?;
-                hypercall::device_offer(self.id, shown.features())
+                hypercall::device_offer(self.id, shown.features() | more)
             }
         }
     }

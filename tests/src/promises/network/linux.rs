@@ -1,4 +1,5 @@
-//! N01, N02: a stock Debian kernel behind the service's router, and a host-side server at the other end.
+//! N01, N02, and the other side of N08: a stock Debian kernel behind the service's router, and a host-side server at
+//! the other end.
 
 use super::{SHORT, WORK, attach, boot_linux};
 use crate::control::Report;
@@ -27,6 +28,7 @@ pub const SCENARIOS: &[Scenario] = &[Scenario {
         promise("N01", "upload_to_the_host_has_its_checksum"),
         promise("N02", "the_host_reaches_linux_through_a_forwarded_port"),
         promise("N02", "linux_serves_a_download_through_a_forwarded_port"),
+        promise("N08", "without_a_window_nothing_is_copied"),
         promise("N07", "restart_of_the_service_by_key_leaves_connection_lease_and_nat"),
     ],
     body: linux,
@@ -54,6 +56,7 @@ fn linux(run: &mut Run) -> Result<()> {
     run.promise("upload_to_the_host_has_its_checksum", |_| upload(&mut shell, &web));
     run.promise("the_host_reaches_linux_through_a_forwarded_port", |_| reach(&mut shell, &mut monitor, &content));
     run.promise("linux_serves_a_download_through_a_forwarded_port", |_| serve(&mut shell, &mut monitor));
+    run.promise("without_a_window_nothing_is_copied", |_| super::window::without(&mut shell));
     run.promise("restart_of_the_service_by_key_leaves_connection_lease_and_nat", |_| {
         super::lives::by_key(&mut shell, &uplink)
     });
@@ -69,8 +72,8 @@ fn address(shell: &mut Shell) -> Result<()> {
     Ok(())
 }
 
-/// A question crosses the uplink, from the board's address to the name server there. The host may have nobody to ask; where
-/// an answer came back over the uplink, Linux must have it.
+/// A question crosses the uplink, from the board's address to the name server there. The host may have nobody to ask;
+/// where an answer came back over the uplink, Linux must have it.
 fn names(shell: &mut Shell, uplink: &Uplink, run: &Run) -> Result<()> {
     const DNS: u16 = 53;
     // A name as it stands in a question: each part behind its length.

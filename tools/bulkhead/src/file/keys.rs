@@ -84,6 +84,8 @@ pub const PARTITION: Keys = Keys {
         "rng",
         "net",
         "vsock",
+        "io",
+        "window",
     ],
-    later: &["io"],
+    later: &[],
 };

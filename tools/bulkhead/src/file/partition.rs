@@ -3,13 +3,14 @@
 use super::disk::{self, DiskFile};
 use super::net::{self, NetFile};
 use super::table::{Table, integer};
+use super::window::{self, WindowFile};
 use super::{Given, keys};
 use crate::diagnostic::{Diagnostic, Span};
 use abi::{Again, MAX_NAME, Policy, RestartLimit};
 use toml::de::{DeTable, DeValue};
 
 /// Most bytes of a kernel command line: arm64 Linux's COMMAND_LINE_SIZE.
-const BOOTARGS_MAX: usize = 2048;
+pub const BOOTARGS_MAX: usize = 2048;
 
 /// A partition as written.
 #[derive(Debug, Default)]
@@ -58,6 +59,8 @@ pub struct PartitionFile {
     pub net: Given<NetFile>,
     /// Whether it has a virtio-vsock device, by which it reaches its channels.
     pub vsock: Given<bool>,
+    /// How much of its RAM the service partition sees.
+    pub window: WindowFile,
 }
 
 impl PartitionFile {
@@ -126,6 +129,7 @@ pub fn parse(entries: &DeTable<'_>, span: Span, found: &mut Vec<Diagnostic>) -> 
     policy_keys(&table, &mut partition, found);
     partition.disks = disk::parse(&table, &partition.title(), found);
     partition.net = net::parse(&table, found);
+    partition.window = window::parse(&table, found);
     missing(&table, &partition, found);
     partition
 }

@@ -4,17 +4,18 @@ use super::ingredients::Ingredients;
 use super::{empty, service, whole};
 use crate::channels;
 use crate::diagnostic::Diagnostic;
-use crate::file::{Given, PartitionFile, SystemFile};
+use crate::file::{Given, Mode, PartitionFile, SystemFile};
 use crate::fit::{self, Fit, Pins};
 use crate::image::{EL2_MAX, Store, lay_out};
 use crate::kernel::{Bytes, Kernel};
 use crate::locate::{self, Known};
 use crate::place::Space;
-use crate::tree::{self, GicVersion, Guest, Registers, TREE_MAX};
+use crate::tree::{self, GicVersion, Guest, Reach, Registers, TREE_MAX};
+use crate::window;
 use abi::service::MAX_PARTITION_DEVICES;
-use abi::{CoreId, machine};
+use abi::{CoreId, Io, machine};
 use addr::{Ipa, Pa, Region};
-use manifest::{Bank, Board, DeviceId, Machine, Partition, Payload, PayloadKind, Service, System, checksum};
+use manifest::{Bank, Board, DeviceId, MAX_BANKS, Machine, Partition, Payload, PayloadKind, Service, System, checksum};
 
 /// A system in the making.
 pub struct Builder<'a> {
@@ -175,8 +176,9 @@ impl<'a> Builder<'a> {
             true => self.board.service_devices().map(|(id, _)| id).collect(),
             false => self.devices(file),
         };
-        let start = |pa: Region<Pa>| if is_identity { Ipa::new(pa.start().as_u64()) } else { machine::RAM };
-        let bank = pa.map(|pa| Bank { ipa: start(pa), pa });
+        let banks = pa.map(|pa| banks(file, is_identity, pa)).unwrap_or_default();
+        // The one that kernel, initrd and device tree lie in.
+        let main = banks.last().copied();
         let mut partition = Partition {
             name: file.name.value().and_then(|name| name.as_str().try_into().ok()).unwrap_or_default(),
             cores: file
@@ -187,7 +189,8 @@ impl<'a> Builder<'a> {
                 .take(abi::MAX_CORES)
                 .map(|(n, _)| CoreId::new(*n))
                 .collect(),
-            banks: bank.into_iter().collect(),
+            io: if banks.len() == 2 { Io::Window } else { Io::Open },
+            banks,
             is_identity,
             entry: Ipa::default(),
             device_tree: Ipa::default(),
@@ -197,7 +200,7 @@ impl<'a> Builder<'a> {
             policy: file.policy(),
             watchdog_ms: file.watchdog.value().copied().unwrap_or(0),
         };
-        let contents = bank.and_then(|bank| match self.is_service(place) {
+        let contents = main.and_then(|bank| match self.is_service(place) {
             true => self.fill_service(system, place, &mut partition, &bank),
             false => self.fill(system, place, &mut partition, &bank),
         });
@@ -255,13 +258,25 @@ impl<'a> Builder<'a> {
             return None;
         }
         let ram = bank.guest()?;
+        let banks: Vec<_> = partition.banks.iter().filter_map(Bank::guest).collect();
+        let window = banks.first().copied().filter(|_| partition.io == Io::Window);
+        let bootargs = match window {
+            Some(window) => window::bootargs(file, &kernel, window.size()),
+            None => file.bootargs.value().cloned(),
+        };
+        self.late.extend(bootargs.as_ref().and_then(|text| window::too_long(file, text)));
         let devices: Vec<_> =
             partition.devices.iter().filter_map(|id| self.board.devices.get(usize::from(id.0))).collect();
         let channels = self.ends_of(system, place);
         let mut guest = Guest {
             vcpus: partition.cores.len(),
-            ram: &[ram],
-            bootargs: file.bootargs.value().map(String::as_str),
+            ram: &banks,
+            reach: match (window, file.window.mode()) {
+                (None, _) => Reach::All,
+                (Some(window), Mode::Pool) => Reach::Pool(window),
+                (Some(window), _) => Reach::Window(window),
+            },
+            bootargs: bootargs.as_deref(),
             initrd: initrd.as_ref().map(|_| ram),
             devices: &devices,
             registers: if partition.is_identity { Registers::of(self.board) } else { Registers::GUEST },
@@ -326,6 +341,24 @@ impl<'a> Builder<'a> {
         let mut payloads = kernel_payloads(&kernel, &fit);
         payloads.push((PayloadKind::Plan, fit.device_tree, payload, 0));
         pack(partition, &fit, payloads)
+    }
+}
+
+/// The banks of a partition in the physical range `pa`, ascending by IPA. A window is the upper end of the range, so
+/// that the rest keeps the boundary that the range was given.
+fn banks(file: &PartitionFile, is_identity: bool, pa: Region<Pa>) -> heapless::Vec<Bank, MAX_BANKS> {
+    let window = file.window.bytes(pa.size()).filter(|_| !is_identity);
+    let parts = window.and_then(|window| {
+        let main = Region::new(pa.start(), pa.size().checked_sub(window)?)?;
+        Some((
+            Bank { ipa: machine::RAM, pa: Region::new(main.end(), window)? },
+            Bank { ipa: machine::MAIN_RAM, pa: main },
+        ))
+    });
+    match parts {
+        Some((window, main)) => heapless::Vec::from_array([window, main]),
+        None if is_identity => heapless::Vec::from_iter([Bank { ipa: Ipa::new(pa.start().as_u64()), pa }]),
+        None => heapless::Vec::from_iter([Bank { ipa: machine::RAM, pa }]),
     }
 }
 

@@ -3,9 +3,9 @@
 use crate::file::{DiskFile, PartitionFile, SystemFile};
 use crate::kernel::Bytes;
 use crate::network::resolve;
-use abi::PartitionId;
 use abi::channel::{FIRST_CID, MAX_CHANNELS};
 use abi::plan::{Backend, Channel, Disk, HEADER, Kind, MAGIC, MAX, Memory, Origin, Plan, SERIAL, Served};
+use abi::{Io, PartitionId};
 use addr::{BLOCK_2M, Pa, Region};
 use manifest::{Board, ConsoleMode, Partition, RTC, System, Virtio};
 
@@ -57,7 +57,8 @@ pub fn plan(
         network: network.as_ref().map(|resolved| resolved.network.clone()),
         channels: channels(system, file)?,
     };
-    let own = Served { name: service.name.value()?.as_str().try_into().ok()?, ram: heapless::Vec::new() };
+    let name = service.name.value()?.as_str().try_into().ok()?;
+    let own = Served { name, ram: heapless::Vec::new(), io: Io::Open };
     plan.partitions.push(own).ok()?;
     for (n, file) in file.partitions.iter().enumerate() {
         let rng = has_rng(file).then_some(Some((Kind::Entropy, false)));
@@ -91,11 +92,10 @@ fn channels(system: &System, file: &SystemFile) -> Option<heapless::Vec<Channel,
     Some(all)
 }
 
-/// A partition as the service sees it: RAM only where there is something to serve.
+/// A partition as the service sees it: RAM only where there is something to serve, and no more of it than it shows.
 fn served(partition: &Partition) -> Served {
-    let is_served = !partition.virtio.is_empty();
-    let banks = partition.banks.iter().filter(|_| is_served);
-    Served { name: partition.name.clone(), ram: banks.map(|bank| Memory { ipa: bank.ipa, pa: bank.pa }).collect() }
+    let ram = partition.served().map(|bank| Memory { ipa: bank.ipa, pa: bank.pa }).collect();
+    Served { name: partition.name.clone(), ram, io: partition.io }
 }
 
 fn backing(disk: &DiskFile) -> Option<Disk> {

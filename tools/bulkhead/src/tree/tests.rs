@@ -15,6 +15,7 @@ fn tree(vcpus: usize, gic: GicVersion) -> Vec<u8> {
     let guest = Guest {
         vcpus,
         ram: &[region(0x4000_0000, 512 * M)],
+        reach: Reach::All,
         bootargs: Some("console=ttyAMA0"),
         initrd: Some(region(0x5f00_0000, 1000)),
         devices: &devices,
@@ -39,6 +40,7 @@ fn of(change: impl FnOnce(Guest<'static>) -> Guest<'static>) -> Vec<u8> {
     let guest = Guest {
         vcpus: 1,
         ram: Box::leak(Box::new([region(0x4000_0000, 64 * M)])),
+        reach: Reach::All,
         bootargs: None,
         initrd: None,
         devices: &[],
@@ -182,6 +184,50 @@ fn virtio_devices_have_a_page_and_an_edge_each() {
     assert!(!text.contains("virtio_mmio@a002000") && !source(&alone(false, 0)).contains("virtio"));
 }
 
+/// A guest with two virtio devices, and banks of which the first is a window.
+fn windowed(reach: Reach) -> String {
+    let ram: &'static [_] = Box::leak(Box::new([region(0x4000_0000, 64 * M), region(0x8000_0000, 192 * M)]));
+    source(&of(|guest| Guest { ram, reach, virtio: 2, ..guest }))
+}
+
+#[test]
+fn the_devices_of_a_guest_with_a_window_reach_that_alone() {
+    let text = windowed(Reach::Window(region(0x4000_0000, 64 * M)));
+    holds(&text, &["memory@40000000 {", "reg = <0x00 0x40000000 0x00 0x4000000>"]);
+    holds(&text, &["memory@80000000 {", "reg = <0x00 0x80000000 0x00 0xc000000>"]);
+    let (_, bus) = text.split_once("virtio-bus {").unwrap();
+    holds(
+        bus,
+        &[
+            "compatible = \"simple-bus\"",
+            "\t\tranges;",
+            "dma-ranges = <0x00 0x40000000 0x00 0x40000000 0x00 0x4000000>",
+            "\t\tvirtio_mmio@a000000 {",
+            "\t\tvirtio_mmio@a001000 {",
+            "dma-coherent;",
+        ],
+    );
+    assert!(bus.find("virtio_mmio@a000000") < bus.find("virtio_mmio@a001000"), "{text}");
+    assert!(!text.contains("memory-region") && !text.contains("reserved-memory"), "{text}");
+}
+
+#[test]
+fn a_pool_is_reserved_and_its_devices_name_it() {
+    let text = windowed(Reach::Pool(region(0x4000_0000, 64 * M)));
+    let (_, pool) = text.split_once("reserved-memory {").unwrap();
+    holds(
+        pool,
+        &[
+            "window@40000000 {",
+            "compatible = \"restricted-dma-pool\"",
+            "reg = <0x00 0x40000000 0x00 0x4000000>",
+            "phandle = <0x04>",
+        ],
+    );
+    assert_eq!(text.matches("memory-region = <0x04>").count(), 2, "{text}");
+    holds(&text, &["virtio-bus {", "dma-ranges = <0x00 0x40000000 0x00 0x40000000 0x00 0x4000000>"]);
+}
+
 #[test]
 fn the_boards_transports_are_described_one_by_one() {
     let (_, device) = platform_qemu_virt::BOARD.device(VIRTIO).unwrap();
@@ -207,6 +253,7 @@ fn a_guest_of_physical_addresses_sees_the_boards_devices() {
     let guest = Guest {
         vcpus: 1,
         ram: &ram,
+        reach: Reach::All,
         bootargs: None,
         initrd: None,
         devices: &[],
@@ -230,6 +277,7 @@ fn the_largest_tree_fits_its_bound_and_is_the_same_twice() {
     let guest = Guest {
         vcpus: 64,
         ram: &ram,
+        reach: Reach::Pool(ram[0]),
         bootargs: Some(&bootargs),
         initrd: Some(region(0x4008_0000, 1)),
         devices: &devices,
