@@ -1,9 +1,10 @@
 //! Orders about a virtio socket device (virtio 1.2, section 5.10): one packet and its answer, and any packets.
 
 use crate::arch::{get, order, put};
-use crate::disk::{close, memory};
+use crate::disk::close;
 use crate::net::{self, Queue};
 use crate::reply::{Arguments, Reply, check};
+use crate::shared::memory;
 use crate::virtio::{NEEDS_RESET, Transport, VERSION_1, register};
 use rt::println;
 use rt::timer;
