@@ -26,7 +26,7 @@ use crate::timer::{self, Slot};
 use crate::uart;
 use abi::{PartitionId, VcpuId};
 use commands::Question;
-use console::{BURST, HOLD_MS, Key, Keys, Mode, Mux, Ring, SOURCES};
+use console::{BURST, HOLD_MS, Key, Keys, Mode, Mux, Ring, SOURCES, Source};
 use core::sync::atomic::{AtomicBool, Ordering};
 use manifest::{Board, ConsoleMode, PowerOff, System, WhenAllStopped};
 use spin::{Once, mutex::SpinMutex};
@@ -49,6 +49,8 @@ struct State {
     mux: Mux,
     keys: Keys,
     focus: PartitionId,
+    /// The keyboard is at that partition's virtio console, which only the service partition reaches.
+    is_virtio: bool,
     transmit: heapless::Deque<u8, TRANSMIT>,
     /// Until which tick the UART is not read because the focused guest does not.
     paused_until: Option<u64>,
@@ -64,6 +66,7 @@ static STATE: SpinMutex<State> = SpinMutex::new(State {
     mux: Mux::new(Mode::Interactive),
     keys: Keys::new(),
     focus: PartitionId::new(0),
+    is_virtio: false,
     transmit: heapless::Deque::new(),
     paused_until: None,
     rest_until: 0,
@@ -93,7 +96,9 @@ pub fn configure(system: &'static System) {
     for (n, partition) in (0..).zip(&system.partitions) {
         state.mux.set_name(PartitionId::new(n), &partition.name);
     }
-    state.mux.focus(PartitionId::new(0), 0, &mut |_: &[u8]| {});
+    if let Some(first) = Source::partition(PartitionId::new(0)) {
+        state.mux.focus(first, 0, &mut |_: &[u8]| {});
+    }
     logger::start();
 }
 
@@ -276,14 +281,15 @@ fn listener(state: &State) -> Option<&'static Partition> {
     partition_of(state.focus).filter(|partition| partition.state() == Life::Running)
 }
 
-/// Whether the partition with the keyboard runs and takes no more input.
+/// Whether the partition with the keyboard runs and takes no more input. What is for its virtio console waits for the service
+/// to come back.
 fn is_full(state: &State) -> bool {
-    listener(state).is_some_and(|partition| partition.terminal.is_full())
+    state.is_virtio || listener(state).is_some_and(|partition| partition.terminal.is_full())
 }
 
 fn input(state: &State, byte: u8) {
     // Input for a guest that does not run, or has not read for long, is lost; commands never are.
-    if let Some(partition) = listener(state).filter(|partition| !partition.terminal.is_full()) {
+    if let Some(partition) = listener(state).filter(|_| !is_full(state)) {
         partition.terminal.type_byte(core_local::this(), partition, byte);
     }
 }

@@ -141,6 +141,8 @@ pub enum Kind {
     Disk(Disk),
     /// A network device (virtio device 1).
     Nic(Nic),
+    /// A console (virtio device 3).
+    Console,
 }
 
 /// A network device of a partition.

@@ -70,6 +70,12 @@ impl<const N: usize> Ring<N> {
         bytes.iter().for_each(|&byte| self.push(byte));
     }
 
+    /// Producer: how many bytes [`Ring::push`] stores for certain.
+    pub fn room(&self) -> usize {
+        let stored = self.stored.load(Ordering::Relaxed).wrapping_sub(self.taken.load(Ordering::Acquire));
+        N.saturating_sub(stored)
+    }
+
     /// Producer: ends the line that it left open, if it did: what comes next is somebody else's.
     pub fn end_line(&self) {
         if self.in_line.load(Ordering::Relaxed) {

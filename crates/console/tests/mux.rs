@@ -27,7 +27,8 @@ impl Console {
         console
     }
     fn focus(&mut self, partition: u8) {
-        self.mux.focus(PartitionId::new(partition), self.now, &mut |bytes| self.seen.extend_from_slice(bytes));
+        let source = Source::partition(PartitionId::new(partition)).expect("there are so many partitions");
+        self.mux.focus(source, self.now, &mut |bytes| self.seen.extend_from_slice(bytes));
     }
     fn pump_within(&mut self, budget: usize) -> bool {
         self.mux.pump(&self.rings, self.now, budget, &mut |bytes| self.seen.extend_from_slice(bytes))
@@ -263,10 +264,12 @@ fn el2_writes_at_once_and_flush_shows_unfinished_lines() {
 
 #[test]
 fn places_without_ring_and_partitions_without_name_are_harmless() {
-    let mut mux = Mux::new(Mode::Tagged);
+    let mut mux = Mux::<SOURCES>::new(Mode::Tagged);
     mux.set_name(PartitionId::new(200), "nobody");
     mux.set_name(PartitionId::new(2), "a-name-that-is-too-long");
-    mux.focus(PartitionId::new(200), 0, &mut |_| panic!("nothing to show"));
+    assert_eq!((Source::partition(PartitionId::new(200)), Source::virtio(PartitionId::new(200))), (None, None));
+    let foreign = Source::virtio(PartitionId::new(0)).expect("a partition may have one");
+    mux.focus(foreign, 0, &mut |_| panic!("nothing to show"));
     assert_eq!(mux.focused(), None);
     let rings = [Ring::<16>::new(), Ring::new(), Ring::new()];
     rings[1].write(b"x\n");
@@ -441,10 +444,12 @@ proptest! {
 #[test]
 fn a_control_sequence_without_end_does_not_silence_the_others() {
     let rings: [Ring<256>; SOURCES] = [const { Ring::new() }; SOURCES];
-    let mut mux = Mux::new(Mode::Interactive);
+    let mut mux = Mux::<SOURCES>::new(Mode::Interactive);
     mux.set_name(PartitionId::new(0), "linux");
     let mut seen = Vec::new();
-    mux.focus(PartitionId::new(0), 0, &mut |bytes: &[u8]| seen.extend_from_slice(bytes));
+    mux.focus(Source::partition(PartitionId::new(0)).expect("the first"), 0, &mut |bytes: &[u8]| {
+        seen.extend_from_slice(bytes)
+    });
     rings[0].write(b"\x1b]");
     mux.pump(&rings, 0, 4096, &mut |bytes: &[u8]| seen.extend_from_slice(bytes));
     rings[Source::EL2.index()].write(b"still here\n");
@@ -459,7 +464,7 @@ fn a_control_sequence_without_end_does_not_silence_the_others() {
 #[test]
 fn el2_speaks_first_and_a_life_that_ends_ends_its_line() {
     let rings: [Ring<256>; SOURCES] = [const { Ring::new() }; SOURCES];
-    let mut mux = Mux::new(Mode::Tagged);
+    let mut mux = Mux::<SOURCES>::new(Mode::Tagged);
     mux.set_name(PartitionId::new(0), "linux");
     let mut seen = Vec::new();
     let mut sink = |bytes: &[u8]| seen.extend_from_slice(bytes);

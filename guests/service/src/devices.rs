@@ -8,9 +8,11 @@ mod nic;
 mod offer;
 mod receiver;
 mod requests;
+mod terminal;
 
 pub use offer::{Found, offer_all};
 
+use crate::console::Console;
 use crate::disk::{Disk, Ticket};
 use crate::entropy::Entropy;
 use crate::hooks;
@@ -28,6 +30,7 @@ use core::sync::atomic::Ordering;
 use link::Link;
 use rate::Bucket;
 use receiver::Receiver;
+use terminal::Terminal;
 use virtio::blk;
 use virtio::{Broken, Chain, Unusable};
 
@@ -61,6 +64,8 @@ enum Backend {
     },
     /// A port of the network.
     Nic(usize),
+    /// A console beside the partition's PL011.
+    Console(Terminal),
 }
 
 /// A virtio device.
@@ -70,9 +75,9 @@ struct Device {
     name: (&'static str, u8),
     ram: Ram,
     backend: Backend,
-    /// The queue by which the guest asks: the only one, or a network device's for sending.
+    /// The queue by which the guest asks: the only one, or a network device's or a console's for sending.
     link: Link,
-    /// A network device's other queue.
+    /// A network device's or a console's other queue.
     receiver: Option<Box<Receiver>>,
     /// No request is taken before this tick: it has used up what it may have per second.
     resumes_at: Option<u64>,
@@ -139,7 +144,13 @@ impl Devices {
     }
 
     /// Takes requests, a few of each device. Whether there were any.
-    pub fn serve(&mut self, disks: &mut [Disk], entropy: &mut Option<Entropy>, network: &mut Option<Network>) -> bool {
+    pub fn serve(
+        &mut self,
+        disks: &mut [Disk],
+        entropy: &mut Option<Entropy>,
+        network: &mut Option<Network>,
+        console: &mut Console,
+    ) -> bool {
         let count = self.all.len();
         let first = self.first;
         self.first = if first + 1 < count { first + 1 } else { 0 };
@@ -158,7 +169,11 @@ impl Devices {
                 has_worked |= network.as_mut().is_some_and(|network| self.send(number, port, network));
                 continue;
             }
-            match device.serve(number, disks, entropy, &mut self.chain) {
+            let worked = match device.backend {
+                Backend::Console(_) => device.show(console, &mut self.chain),
+                _ => device.serve(number, disks, entropy, &mut self.chain),
+            };
+            match worked {
                 Ok(worked) => has_worked |= worked,
                 Err(broken) => device.break_down(&broken),
             }
@@ -184,12 +199,20 @@ impl Devices {
     }
 
     /// Asks all drivers to kick from now on. Whether one has offered something meanwhile.
-    pub fn request_kicks(&mut self) -> bool {
+    pub fn request_kicks(&mut self, console: &Console) -> bool {
         let mut has_work = false;
         for device in &mut self.all {
             // A receiver's empty buffers are found when there is something for them.
             match device.link.request_kicks(&device.ram) {
-                Ok(is_there) => has_work |= is_there && !device.is_resting(),
+                Ok(is_there) => {
+                    has_work |= match &device.backend {
+                        // Where there is no room, the UART or a line's age says when there is.
+                        Backend::Console(terminal) => {
+                            (is_there || device.link.is_parked()) && terminal.has_room(console)
+                        }
+                        _ => is_there && !device.is_resting(),
+                    }
+                }
                 Err(broken) => device.break_down(&broken),
             }
         }

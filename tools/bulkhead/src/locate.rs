@@ -211,11 +211,12 @@ fn device_span(partition: &PartitionFile, device: &str, nth: usize) -> Option<Sp
     mentions.map(|(_, span)| span.clone()).nth(nth)
 }
 
-/// Where the virtio device in `slot` stands: `rng` comes first, `net` last.
+/// Where the virtio device in `slot` stands: `rng` comes first, then disks, `net`, `hvc`.
 pub fn virtio_span(partition: &PartitionFile, slot: usize) -> Option<Span> {
     let rng = partition.rng.span().filter(|_| partition.rng.value() == Some(&true));
     let net = partition.net.span().filter(|_| partition.net.value().is_some());
-    rng.into_iter().chain(partition.disks.iter().map(DiskFile::place)).chain(net).nth(slot)
+    let hvc = partition.hvc.span().filter(|_| partition.hvc.value() == Some(&true));
+    rng.into_iter().chain(partition.disks.iter().map(DiskFile::place)).chain(net).chain(hvc).nth(slot)
 }
 
 /// The first virtio device that there is no room for.

@@ -112,6 +112,7 @@ pub fn virtio(plan: &Plan) -> Vec<(String, String)> {
         let place = format!("{owner}: {}, {}", Ipa::new(page), machine::virtio_intid(u32::from(backend.slot)));
         match &backend.kind {
             Kind::Entropy => ("entropy".to_owned(), place),
+            Kind::Console => ("console".to_owned(), format!("{place}, tagged {owner}/hvc0")),
             Kind::Nic(nic) => {
                 let mut place = format!("{place}, {}, {}", Ipv4Addr::from(nic.ip), Mac(nic.mac));
                 if nic.bandwidth != 0 {

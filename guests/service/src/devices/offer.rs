@@ -1,6 +1,6 @@
 //! Which of the plan's devices there are: each is offered to its guest, or named as missing (S04).
 
-use super::{Backend, Device, Devices, Link, Receiver};
+use super::{Backend, Device, Devices, Link, Receiver, Terminal};
 use crate::disk::Disk;
 use crate::hypercall;
 use crate::kept::Kept;
@@ -18,7 +18,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::num::NonZeroU64;
 use rate::Bucket;
-use virtio::{Chain, blk, entropy, net};
+use virtio::{Chain, blk, console, entropy, net};
 
 /// A disk with a limit may have the requests of this part of a second at once, but no fewer than these.
 const BURSTS_PER_SECOND: u64 = 50;
@@ -42,6 +42,7 @@ impl fmt::Display for Named<'_> {
         match self.0 {
             Kind::Entropy => f.write_str("rng"),
             Kind::Nic(_) => f.write_str("net"),
+            Kind::Console => f.write_str("hvc"),
             Kind::Disk(disk) => match &disk.from {
                 Origin::Gpt(label) => write!(f, "disk gpt:{label}"),
                 Origin::Disk(serial) => write!(f, "disk disk:{serial}"),
@@ -69,6 +70,7 @@ pub unsafe fn offer_all(
         let id = VirtioId::new(number);
         let (number, receiver) = match planned.kind {
             Kind::Nic(_) => (net::TX, kept.record(id, net::RX)),
+            Kind::Console => (console::TX, kept.record(id, console::RX)),
             Kind::Disk(_) | Kind::Entropy => (0, None),
         };
         let partition = plan.partitions.get(planned.partition.index());
@@ -80,6 +82,7 @@ pub unsafe fn offer_all(
                 Some(network) => Ok(Backend::Nic(network.connect(devices.all.len(), &partition.name, nic))),
                 None => Err(Missing::NoNetwork),
             },
+            Kind::Console => Ok(Backend::Console(Terminal::new(planned.partition))),
             Kind::Disk(wanted) => disk_backend(&mut finder, disks, wanted, &devices),
         };
         let backend = match backend {
@@ -131,6 +134,7 @@ impl Device {
         match &self.backend {
             Backend::Lost => Ok(()),
             Backend::Entropy => hypercall::device_offer(self.id, entropy::FEATURES),
+            Backend::Console(_) => hypercall::device_offer(self.id, console::FEATURES),
             Backend::Nic(_) => {
                 let Kind::Nic(nic) = kind else { return Ok(()) };
                 let shown = net::Config { mac: nic.mac, is_up: true, mtu: MTU };

@@ -79,6 +79,7 @@ pub const PARTITION: Keys = Keys {
         "disk",
         "rng",
         "net",
+        "hvc",
     ],
     later: &["io"],
 };

@@ -56,12 +56,16 @@ pub struct PartitionFile {
     pub rng: Given<bool>,
     /// Its network device.
     pub net: Given<NetFile>,
+    /// Whether it has a virtio console.
+    pub hvc: Given<bool>,
 }
 
 impl PartitionFile {
     /// How many virtio devices it has.
     pub fn virtio(&self) -> usize {
-        usize::from(self.rng.value() == Some(&true)) + self.disks.len() + usize::from(self.net.value().is_some())
+        let one = |is_there: bool| usize::from(is_there);
+        let [rng, hvc] = [&self.rng, &self.hvc].map(|given| one(given.value() == Some(&true)));
+        rng + self.disks.len() + one(self.net.value().is_some()) + hvc
     }
 
     /// What messages call it.
@@ -110,6 +114,7 @@ pub fn parse(entries: &DeTable<'_>, span: Span, found: &mut Vec<Diagnostic>) -> 
         kernel_at: table.size("kernel_at", found),
         device_tree_at: table.size("device_tree_at", found),
         rng: table.boolean("rng", found),
+        hvc: table.boolean("hvc", found),
         ..PartitionFile::default()
     };
     policy_keys(&table, &mut partition, found);

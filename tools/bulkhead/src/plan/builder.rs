@@ -167,9 +167,9 @@ impl<'a> Builder<'a> {
 
     /// The virtio devices of a partition, as many as there is room for.
     fn virtio(&mut self, file: &PartitionFile) -> heapless::Vec<manifest::Virtio, MAX_PARTITION_DEVICES> {
-        // Without disks there are two at most.
+        // Without disks there are three at most.
         if let (true, Some(disk)) = (file.virtio() > MAX_PARTITION_DEVICES, file.disks.last()) {
-            let title = format!("{} has {} virtio devices: disks, `rng` and `net`", file.title(), file.virtio());
+            let title = format!("{} has {} virtio devices: disks, `rng`, `net` and `hvc`", file.title(), file.virtio());
             let help = format!("give it at most {MAX_PARTITION_DEVICES}");
             self.late.push(Diagnostic::new(disk.place(), title, help));
         }

@@ -22,7 +22,13 @@ pub fn virtio(partition: &PartitionFile) -> impl Iterator<Item = Virtio> {
     let disk = |disk: &DiskFile| Virtio { device_id: 2, queues: 1, queue_size: 256, is_optional: disk.is_optional() };
     let net = Virtio { device_id: 1, queues: 2, queue_size: 256, is_optional: false };
     let net = partition.net.value().map(|_| net);
-    has_rng(partition).then_some(entropy).into_iter().chain(partition.disks.iter().map(disk)).chain(net)
+    let console = Virtio { device_id: 3, queues: 2, queue_size: 64, is_optional: false };
+    let console = has_hvc(partition).then_some(console);
+    has_rng(partition).then_some(entropy).into_iter().chain(partition.disks.iter().map(disk)).chain(net).chain(console)
+}
+
+fn has_hvc(partition: &PartitionFile) -> bool {
+    partition.hvc.value() == Some(&true)
 }
 
 fn has_rng(partition: &PartitionFile) -> bool {
@@ -60,7 +66,8 @@ pub fn plan(
         let disks = file.disks.iter().map(|disk| Some((Kind::Disk(backing(disk)?), disk.is_optional())));
         let nic = || Some((Kind::Nic((*network.as_ref()?.nics.get(n)?)?), false));
         let net = file.net.value().map(|_| nic());
-        for (slot, kind) in rng.into_iter().chain(disks).chain(net).enumerate() {
+        let hvc = has_hvc(file).then_some(Some((Kind::Console, false)));
+        for (slot, kind) in rng.into_iter().chain(disks).chain(net).chain(hvc).enumerate() {
             let (kind, is_optional) = kind?;
             let backend = Backend { partition: PartitionId::new(n as u8), slot: slot as u8, is_optional, kind };
             plan.devices.push(backend).ok()?;
