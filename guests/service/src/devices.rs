@@ -3,6 +3,7 @@
 //! Each device has a cap per turn, and the turn begins with another device each time, so that a guest that never stops
 //! asking slows down the others of its disk by its share and no more.
 
+mod keyboard;
 mod link;
 mod nic;
 mod offer;
@@ -162,16 +163,19 @@ impl Devices {
         for place in first..first + count {
             let number = if place < count { place } else { place - count };
             let Some(device) = self.all.get_mut(number).filter(|device| device.link.is_running()) else { continue };
-            if device.is_resting() || !device.link.has_work(&device.ram) {
+            // What was typed may wait although nothing is to be printed.
+            let is_console = matches!(device.backend, Backend::Console(_));
+            if device.is_resting() || !(is_console || device.link.has_work(&device.ram)) {
                 continue;
             }
             if let Backend::Nic(port) = device.backend {
                 has_worked |= network.as_mut().is_some_and(|network| self.send(number, port, network));
                 continue;
             }
-            let worked = match device.backend {
-                Backend::Console(_) => device.show(console, &mut self.chain),
-                _ => device.serve(number, disks, entropy, &mut self.chain),
+            let worked = if is_console {
+                device.converse(console, &mut self.chain)
+            } else {
+                device.serve(number, disks, entropy, &mut self.chain)
             };
             match worked {
                 Ok(worked) => has_worked |= worked,
@@ -254,6 +258,9 @@ impl Device {
             Some(receiver) => receiver.link.start(self.id, state, &self.ram)?,
             None => true,
         };
+        if let (true, Backend::Console(console), Some(receiver)) = (is_current, &mut self.backend, &mut self.receiver) {
+            console.keyboard.begin(&mut receiver.link, &self.ram)?;
+        }
         Ok(is_current && self.link.start(self.id, state, &self.ram)?)
     }
 
@@ -264,6 +271,7 @@ impl Device {
             receiver.link.set_broken(epoch);
             receiver.forget();
         }
+        self.forget_typed();
     }
 
     fn stop(&mut self, epoch: u64) {
@@ -272,6 +280,13 @@ impl Device {
         if let Some(receiver) = &mut self.receiver {
             receiver.link.stop(epoch);
             receiver.forget();
+        }
+        self.forget_typed();
+    }
+
+    fn forget_typed(&mut self) {
+        if let Backend::Console(console) = &mut self.backend {
+            console.keyboard.forget();
         }
     }
 

@@ -68,3 +68,26 @@ fn a_buffer_to_receive_in_without_room_is_broken() {
     let chain = chain_of(&mut driver, &[(BUFFERS, 8, 0, 0)]);
     assert_eq!(console::put(&driver.ram, &chain, b"a"), Err(Broken::NoRoom));
 }
+
+#[test]
+fn a_driver_reads_until_it_has_offered_a_buffer_again() {
+    let mut driver = Driver::new(8);
+    let (record, mut chain) = (Inflight::new(), Chain::new());
+    let mut queue = driver.queue(NONE, &record);
+    (0..3).for_each(|head| driver.offer_one(head));
+    let held = queue.held(&driver.ram).expect("sound rings");
+    assert!(held == 3 && !console::Reading::default().goes_on(held));
+    let head = driver.take(&mut queue, &mut chain);
+    queue.push(&driver.ram, head, 1).expect("sound rings");
+    let reading = console::Reading::one_of(held);
+    assert!(reading.goes_on(queue.held(&driver.ram).expect("sound rings")));
+    driver.offer_one(0);
+    assert!(!reading.goes_on(queue.held(&driver.ram).expect("sound rings")));
+}
+
+#[test]
+fn a_resumed_queue_counts_as_read_unless_it_is_full() {
+    assert!(!console::Reading::resumed(8, 8).goes_on(8));
+    let reading = console::Reading::resumed(7, 8);
+    assert!(reading.goes_on(7) && !reading.goes_on(8));
+}

@@ -82,7 +82,10 @@ pub unsafe fn offer_all(
                 Some(network) => Ok(Backend::Nic(network.connect(devices.all.len(), &partition.name, nic))),
                 None => Err(Missing::NoNetwork),
             },
-            Kind::Console => Ok(Backend::Console(Terminal::new(planned.partition))),
+            Kind::Console => match kept.typed(id) {
+                Some(typed) => Ok(Backend::Console(Terminal::new(planned.partition, typed))),
+                None => continue,
+            },
             Kind::Disk(wanted) => disk_backend(&mut finder, disks, wanted, &devices),
         };
         let backend = match backend {

@@ -1,14 +1,14 @@
-//! [`Receiver`]: a network device's or a console's queue of empty buffers, which the service fills when it has something.
+//! [`Receiver`]: a network device's or a console's queue of empty buffers, which the service fills when it has something: with
+//! frames here, with what was typed in keyboard.rs.
 
 use super::link::Link;
 use crate::hooks::Survivor;
 use crate::memory::Ram;
 use addr::Ipa;
-use virtio::console;
 use virtio::net::{self, Delivery, Outcome};
 use virtio::{Broken, Chain, Outside};
 
-/// The queue, and the buffers taken from it for frames that were not needed.
+/// The queue, and the buffers taken from it that no frame needed.
 pub(super) struct Receiver {
     pub(super) link: Link,
     buffers: net::Receiver,
@@ -17,18 +17,6 @@ pub(super) struct Receiver {
 impl Receiver {
     pub(super) fn new(record: &'static Survivor) -> Self {
         Self { link: Link::new(net::RX, record), buffers: net::Receiver::new() }
-    }
-
-    /// Gives the guest a typed byte, in a buffer of its own. False: there is none, and the driver kicks when there is.
-    pub(super) fn put(&mut self, ram: &Ram, chain: &mut Chain, byte: u8) -> Result<bool, Broken> {
-        let head = match self.link.next(ram, chain)? {
-            None if self.link.request_kicks(ram)? => self.link.next(ram, chain)?,
-            head => head,
-        };
-        let Some(head) = head else { return Ok(false) };
-        let written = console::put(ram, chain, &[byte])?;
-        self.link.give_back(ram, head, written)?;
-        Ok(true)
     }
 
     /// Gives the guest a frame. Whether it has it; if not, the frame is lost.
@@ -58,4 +46,4 @@ impl Receiver {
     }
 }
 
-const _: () = assert!(console::RX == net::RX);
+const _: () = assert!(virtio::console::RX == net::RX);
