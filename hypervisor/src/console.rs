@@ -37,6 +37,8 @@ const OUTPUT: usize = 8 * 1024;
 const TRANSMIT: usize = 4096;
 /// How long a guest may leave its input unread before the keyboard goes on without it.
 const PATIENCE_MS: u32 = 1000;
+/// The same for what is typed at a virtio console while the service partition restarts.
+const SERVICE_PATIENCE_MS: u32 = 5000;
 /// Milliseconds between two touches of a GIC that needs them ([`gic::needs_nudges`]): any acknowledge is one.
 const NUDGE_MS: u32 = 1;
 /// Full transmit queues in a row before the console core looks at its other work: interrupts are masked meanwhile.
@@ -257,10 +259,11 @@ fn read_input(state: &mut State) {
             state.paused_until = None;
         } else if state.paused_until.is_none() {
             // The sender is paced by the UART's own flow control until the guest has read, or shows that it never will.
-            state.paused_until = Some(timer::now() + timer::ticks(PATIENCE_MS));
+            let patience_ms = if state.is_virtio { SERVICE_PATIENCE_MS } else { PATIENCE_MS };
+            state.paused_until = Some(timer::now() + timer::ticks(patience_ms));
             IS_PAUSED.store(true, Ordering::Relaxed);
             uart::enable_receive(false);
-            come_back_in(PATIENCE_MS);
+            come_back_in(patience_ms);
             return;
         }
         let Some(byte) = uart::receive() else { return };
