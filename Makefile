@@ -64,7 +64,7 @@ build/guests/linux-generic/Image: $(LINUX_PARTS)
 build/guests/linux-rt/Image: $(LINUX_PARTS)
 	@guests/linux/build rt $(@D)
 
-build/guests/rootfs.ext4: $(addprefix guests/linux/,rootfs lease network profile) $(wildcard guests/linux/root/etc/* guests/linux/root/etc/*/*) \
+build/guests/rootfs.ext4: $(addprefix guests/linux/,rootfs lease network profile) $(wildcard guests/linux/root/etc/* guests/linux/root/etc/*/* guests/linux/root/sbin/*) \
 		scripts/debian-package scripts/debian-sources build/guests/ctl.elf
 	@guests/linux/rootfs $@
 

@@ -26,7 +26,7 @@ use crate::timer::{self, Slot};
 use crate::uart;
 use abi::{PartitionId, VcpuId};
 use commands::Question;
-use console::{BURST, HOLD_MS, Key, Keys, Mode, Mux, Ring, SOURCES};
+use console::{BURST, HOLD_MS, Key, Keys, Mode, Mux, Ring, SOURCES, Source};
 use core::sync::atomic::{AtomicBool, Ordering};
 use manifest::{Board, ConsoleMode, PowerOff, System, WhenAllStopped};
 use spin::{Once, mutex::SpinMutex};
@@ -37,6 +37,8 @@ const OUTPUT: usize = 8 * 1024;
 const TRANSMIT: usize = 4096;
 /// How long a guest may leave its input unread before the keyboard goes on without it.
 const PATIENCE_MS: u32 = 1000;
+/// The same for what is typed at a virtio console while the service partition restarts.
+const SERVICE_PATIENCE_MS: u32 = 5000;
 /// Milliseconds between two touches of a GIC that needs them ([`gic::needs_nudges`]): any acknowledge is one.
 const NUDGE_MS: u32 = 1;
 /// Full transmit queues in a row before the console core looks at its other work: interrupts are masked meanwhile.
@@ -49,6 +51,8 @@ struct State {
     mux: Mux,
     keys: Keys,
     focus: PartitionId,
+    /// The keyboard is at that partition's virtio console, which only the service partition reaches.
+    is_virtio: bool,
     transmit: heapless::Deque<u8, TRANSMIT>,
     /// Until which tick the UART is not read because the focused guest does not.
     paused_until: Option<u64>,
@@ -64,6 +68,7 @@ static STATE: SpinMutex<State> = SpinMutex::new(State {
     mux: Mux::new(Mode::Interactive),
     keys: Keys::new(),
     focus: PartitionId::new(0),
+    is_virtio: false,
     transmit: heapless::Deque::new(),
     paused_until: None,
     rest_until: 0,
@@ -93,7 +98,9 @@ pub fn configure(system: &'static System) {
     for (n, partition) in (0..).zip(&system.partitions) {
         state.mux.set_name(PartitionId::new(n), &partition.name);
     }
-    state.mux.focus(PartitionId::new(0), 0, &mut |_: &[u8]| {});
+    if let Some(first) = Source::partition(PartitionId::new(0)) {
+        state.mux.focus(first, 0, &mut |_: &[u8]| {});
+    }
     logger::start();
 }
 
@@ -252,10 +259,11 @@ fn read_input(state: &mut State) {
             state.paused_until = None;
         } else if state.paused_until.is_none() {
             // The sender is paced by the UART's own flow control until the guest has read, or shows that it never will.
-            state.paused_until = Some(timer::now() + timer::ticks(PATIENCE_MS));
+            let patience_ms = if state.is_virtio { SERVICE_PATIENCE_MS } else { PATIENCE_MS };
+            state.paused_until = Some(timer::now() + timer::ticks(patience_ms));
             IS_PAUSED.store(true, Ordering::Relaxed);
             uart::enable_receive(false);
-            come_back_in(PATIENCE_MS);
+            come_back_in(patience_ms);
             return;
         }
         let Some(byte) = uart::receive() else { return };
@@ -276,14 +284,15 @@ fn listener(state: &State) -> Option<&'static Partition> {
     partition_of(state.focus).filter(|partition| partition.state() == Life::Running)
 }
 
-/// Whether the partition with the keyboard runs and takes no more input.
+/// Whether the partition with the keyboard runs and takes no more input. What is for its virtio console waits for the service
+/// to come back.
 fn is_full(state: &State) -> bool {
-    listener(state).is_some_and(|partition| partition.terminal.is_full())
+    state.is_virtio || listener(state).is_some_and(|partition| partition.terminal.is_full())
 }
 
 fn input(state: &State, byte: u8) {
     // Input for a guest that does not run, or has not read for long, is lost; commands never are.
-    if let Some(partition) = listener(state).filter(|partition| !partition.terminal.is_full()) {
+    if let Some(partition) = listener(state).filter(|_| !is_full(state)) {
         partition.terminal.type_byte(core_local::this(), partition, byte);
     }
 }

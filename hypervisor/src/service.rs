@@ -192,8 +192,8 @@ fn answer(
         Call::Hello => {}
         Call::ConsoleTake if first == 0 => console::give_back(core),
         Call::ConsoleTake => {
-            let focus = console::take(core, partition)?;
-            results(frame, &[u64::from(focus.number())]);
+            let (focus, is_virtio) = console::take(core, partition)?;
+            results(frame, &[u64::from(focus.number()), u64::from(is_virtio)]);
         }
         Call::ConsoleRead => {
             let mut text = [0; TEXT];

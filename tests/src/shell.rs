@@ -102,8 +102,10 @@ fn is_kernels(line: &str) -> bool {
 /// The tag of a line and what follows it.
 pub fn tag(line: &str) -> Option<(&str, &str)> {
     let (name, rest) = line.split_once("| ")?;
-    let is_name = !name.is_empty() && name.len() <= abi::MAX_NAME;
-    (is_name && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))).then_some((name, rest))
+    // A partition's, or that of its virtio console.
+    let own = name.strip_suffix("/hvc0").unwrap_or(name);
+    let is_name = !own.is_empty() && own.len() <= abi::MAX_NAME;
+    (is_name && own.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))).then_some((name, rest))
 }
 
 #[cfg(test)]
@@ -128,5 +130,6 @@ mod tests {
     fn a_pipe_in_a_sentence_is_no_tag() {
         assert_eq!(tag("this or that| x"), None);
         assert_eq!(tag("control| x"), Some(("control", "x")));
+        assert_eq!(tag("linux/hvc0| x"), Some(("linux/hvc0", "x")));
     }
 }

@@ -164,6 +164,8 @@ pub enum Kind {
     Nic(Nic),
     /// A socket device (virtio device 19); the partition's context id.
     Vsock(u32),
+    /// A console (virtio device 3).
+    Console,
 }
 
 /// A network device of a partition.

@@ -51,8 +51,8 @@ pub enum Call {
     DeviceRaise,
     /// (device, epoch): sets DEVICE_NEEDS_RESET and interrupts the guest: its driver broke a ring.
     DeviceBreak,
-    /// (1 take, 0 give back) -> (the partition with the keyboard): who joins the partitions' output and reads it. EL2 takes it back by itself when
-    /// the service's life ends.
+    /// (1 take, 0 give back) -> (the partition with the keyboard, 1: the keyboard is at its virtio console): who joins the
+    /// partitions' output and reads it. EL2 takes it back by itself when the service's life ends.
     ConsoleTake,
     /// (source) -> (bytes, lines dropped behind them, up to [`TEXT`] bytes in eight registers). A source is a
     /// partition's number, or [`CONSOLE_EL2`].
@@ -124,7 +124,7 @@ pub enum Command {
     Ask,
     /// The answer was no.
     Cancel,
-    /// The keyboard is the partition's from now on.
+    /// The keyboard is the partition's from now on. X3 of the call is 1: at its virtio console.
     Focus,
     /// An unknown key; X2 is its byte.
     Unknown,

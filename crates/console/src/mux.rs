@@ -3,7 +3,7 @@
 use crate::filter::Piece;
 use crate::line::Stream;
 use crate::output::Output;
-use crate::source::Name;
+use crate::source::{Name, VIRTIO};
 use crate::{Ring, SOURCES, Source};
 use abi::{MAX_PARTITIONS, PartitionId};
 
@@ -26,19 +26,19 @@ const TAG_END: &[u8] = b"| ";
 /// How the sources share the UART.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Mode {
-    /// The focused partition passes raw; the others' complete lines appear between, tagged.
+    /// The focused source passes raw; the others' complete lines appear between, tagged.
     Interactive,
     /// Every line is tagged.
     Tagged,
 }
 
-/// Joins all sources into one stream of bytes.
+/// Joins `S` sources into one stream of bytes: [`SOURCES`], or [`ALL_SOURCES`](crate::ALL_SOURCES).
 #[derive(Clone, Debug)]
-pub struct Mux {
+pub struct Mux<const S: usize = SOURCES> {
     mode: Mode,
     focus: Option<Source>,
     names: [Name; MAX_PARTITIONS],
-    streams: [Stream; SOURCES],
+    streams: [Stream; S],
     /// Whose line the cursor is in.
     open: Option<Open>,
     /// The last raw line ended without carriage return: the cursor may be anywhere in its line.
@@ -67,14 +67,14 @@ enum Turn {
     Waits,
 }
 
-impl Mux {
+impl<const S: usize> Mux<S> {
     /// No names, no focus, nothing written.
     pub const fn new(mode: Mode) -> Self {
         Self {
             mode,
             focus: None,
             names: [Name::EMPTY; MAX_PARTITIONS],
-            streams: [const { Stream::new() }; SOURCES],
+            streams: [const { Stream::new() }; S],
             open: None,
             needs_return: false,
             after_return: false,
@@ -96,22 +96,21 @@ impl Mux {
         self.focus
     }
 
-    /// Moves the keyboard to a partition, which the caller knows to exist. What it left unfinished (its prompt) is
-    /// shown at once.
-    pub fn focus(&mut self, partition: PartitionId, now_ms: u64, sink: &mut impl FnMut(&[u8])) {
-        let source = Source::partition(partition);
-        if source.is_none() || source == self.focus {
+    /// Moves the keyboard to a source, which the caller knows to exist; one that is none of the `S` is refused. What it left
+    /// unfinished (its prompt) is shown at once.
+    pub fn focus(&mut self, source: Source, now_ms: u64, sink: &mut impl FnMut(&[u8])) {
+        if source.index() >= S || self.focus == Some(source) {
             return;
         }
-        self.focus = source;
-        if let (Some(source), Mode::Interactive) = (source, self.mode) {
+        self.focus = Some(source);
+        if self.mode == Mode::Interactive {
             let mut output = Output::new(sink, usize::MAX);
             self.end_line(&mut output);
             self.show_unfinished(source, now_ms, &mut output);
         }
     }
 
-    /// Shows what waits of a partition that just got the focus, and leaves the cursor behind it.
+    /// Shows what waits of a source that just got the focus, and leaves the cursor behind it.
     fn show_unfinished<F: FnMut(&[u8])>(&mut self, source: Source, now_ms: u64, output: &mut Output<'_, F>) {
         let stream = &mut self.streams[source.index()];
         if stream.is_complete() {
@@ -143,9 +142,9 @@ impl Mux {
         loop {
             let (mut wrote, mut waits) = (false, false);
             let first = self.next;
-            for place in 0..SOURCES {
-                let index = (first + place) % SOURCES;
-                let (Some(source), Some(ring)) = (Source::at(index), rings.get(index)) else { continue };
+            for place in 0..S {
+                let index = (first + place) % S;
+                let (Some(source), Some(ring)) = (Source::at(index, S), rings.get(index)) else { continue };
                 // EL2's lines first: what it says of a partition was before what that partition says next.
                 while let Some(own) = rings.get(Source::EL2.index())
                     && output.has_room()
@@ -163,7 +162,7 @@ impl Mux {
                     Turn::Waits => waits = true,
                 }
                 if !output.has_room() || turns >= TURNS {
-                    self.next = (index + 1) % SOURCES;
+                    self.next = (index + 1) % S;
                     return true;
                 }
             }
@@ -184,7 +183,7 @@ impl Mux {
     /// Shows the unfinished lines of all sources: before the board is switched off.
     pub fn flush(&mut self, now_ms: u64, sink: &mut impl FnMut(&[u8])) {
         let mut output = Output::new(sink, usize::MAX);
-        for source in (0..SOURCES).filter_map(Source::at) {
+        for source in (0..S).filter_map(|index| Source::at(index, S)) {
             self.show_line(source, now_ms, &mut output);
         }
         self.end_line(&mut output);
@@ -355,11 +354,20 @@ impl Mux {
                 output.put(b"\r");
             }
             if !self.is_raw(source) {
-                output.put(self.names.get(source.index()).map_or(EL2_NAME, Name::as_bytes));
-                output.put(TAG_END);
+                self.put_tag(source, output);
             }
         }
         self.open_line(source, now_ms);
+    }
+
+    fn put_tag<F: FnMut(&[u8])>(&self, source: Source, output: &mut Output<'_, F>) {
+        // For EL2, which has no other sources, none of this is code.
+        let virtio = if S > SOURCES { source.index().checked_sub(SOURCES) } else { None };
+        output.put(self.names.get(virtio.unwrap_or(source.index())).map_or(EL2_NAME, Name::as_bytes));
+        if virtio.is_some() {
+            output.put(VIRTIO);
+        }
+        output.put(TAG_END);
     }
 
     fn end_line<F: FnMut(&[u8])>(&mut self, output: &mut Output<'_, F>) {

@@ -2,10 +2,11 @@
 
 use crate::Ring;
 use crate::line::LINE;
+use crate::source::VIRTIO;
 use abi::MAX_NAME;
 
 /// Most bytes that one step of [`crate::Mux::pump`] hands to the sink: a line and a report of dropped ones, both with tag.
-pub const BURST: usize = LINE + 2 * (MAX_NAME + 32);
+pub const BURST: usize = LINE + 2 * (MAX_NAME + VIRTIO.len() + 32);
 
 /// The sink and what may still happen in this call.
 pub(crate) struct Output<'a, F> {

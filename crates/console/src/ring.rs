@@ -70,6 +70,12 @@ impl<const N: usize> Ring<N> {
         bytes.iter().for_each(|&byte| self.push(byte));
     }
 
+    /// Producer: how many bytes [`Ring::push`] stores for certain.
+    pub fn room(&self) -> usize {
+        let stored = self.stored.load(Ordering::Relaxed).wrapping_sub(self.taken.load(Ordering::Acquire));
+        N.saturating_sub(stored)
+    }
+
     /// Producer: ends the line that it left open, if it did: what comes next is somebody else's.
     pub fn end_line(&self) {
         if self.in_line.load(Ordering::Relaxed) {
@@ -101,6 +107,23 @@ impl<const N: usize> Ring<N> {
         let byte = self.bytes[taken % N].load(Ordering::Relaxed);
         self.taken.store(taken.wrapping_add(1), Ordering::Release);
         Some(byte)
+    }
+
+    /// Consumer: copies as many bytes as there are and fit, and takes none; how many.
+    pub fn peek(&self, buffer: &mut [u8]) -> usize {
+        let (taken, stored) = (self.taken.load(Ordering::Relaxed), self.stored.load(Ordering::Acquire));
+        let count = stored.wrapping_sub(taken).min(N).min(buffer.len());
+        for (offset, place) in buffer.iter_mut().take(count).enumerate() {
+            *place = self.bytes[taken.wrapping_add(offset) % N].load(Ordering::Relaxed);
+        }
+        count
+    }
+
+    /// Consumer: takes `count` bytes, all if there are fewer.
+    pub fn skip(&self, count: usize) {
+        let (taken, stored) = (self.taken.load(Ordering::Relaxed), self.stored.load(Ordering::Acquire));
+        let count = stored.wrapping_sub(taken).min(count);
+        self.taken.store(taken.wrapping_add(count), Ordering::Release);
     }
 
     /// Consumer: takes as many bytes as there are and fit; how many.

@@ -1,9 +1,14 @@
-//! Who writes: a partition or EL2.
+//! Who writes: a partition's PL011, EL2, or a partition's virtio console.
 
 use abi::{MAX_NAME, MAX_PARTITIONS, PartitionId};
 
-/// Sources in one system: the partitions and, last, EL2.
+/// Sources that EL2 knows: the partitions' PL011s and, last, EL2 itself.
 pub const SOURCES: usize = MAX_PARTITIONS + 1;
+/// Sources that the service partition knows: behind EL2's the partitions' virtio consoles.
+pub const ALL_SOURCES: usize = SOURCES + MAX_PARTITIONS;
+
+/// What follows a partition's name in the tag of its virtio console. No name of a partition has a slash in it.
+pub(crate) const VIRTIO: &[u8] = b"/hvc0";
 
 /// A writer on the console, and its place among the rings.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,11 +22,15 @@ impl Source {
     pub const fn partition(id: PartitionId) -> Option<Self> {
         if id.index() < MAX_PARTITIONS { Some(Self(id.number())) } else { None }
     }
-    /// The source at this place, below [`SOURCES`].
-    pub(crate) const fn at(index: usize) -> Option<Self> {
-        if index < SOURCES { Some(Self(index as u8)) } else { None }
+    /// The virtio console of this partition. `None` beyond [`MAX_PARTITIONS`].
+    pub const fn virtio(id: PartitionId) -> Option<Self> {
+        if id.index() < MAX_PARTITIONS { Some(Self(SOURCES as u8 + id.number())) } else { None }
     }
-    /// Its place among the rings, below [`SOURCES`].
+    /// The source at this place, where there are so many.
+    pub(crate) const fn at(index: usize, sources: usize) -> Option<Self> {
+        if index < sources { Some(Self(index as u8)) } else { None }
+    }
+    /// Its place among the rings, below [`ALL_SOURCES`].
     pub const fn index(self) -> usize {
         self.0 as usize
     }

@@ -1,7 +1,7 @@
 //! What the user sees: tags, raw focus, prompts, and what a hostile guest cannot do to the terminal.
 
 use abi::PartitionId;
-use console::{BURST, HOLD_MS, Mode, Mux, Ring, SOURCES, Source};
+use console::{ALL_SOURCES, BURST, HOLD_MS, Mode, Mux, Ring, SOURCES, Source};
 use proptest::prelude::*;
 
 const LINUX: usize = 0;
@@ -27,7 +27,8 @@ impl Console {
         console
     }
     fn focus(&mut self, partition: u8) {
-        self.mux.focus(PartitionId::new(partition), self.now, &mut |bytes| self.seen.extend_from_slice(bytes));
+        let source = Source::partition(PartitionId::new(partition)).expect("there are so many partitions");
+        self.mux.focus(source, self.now, &mut |bytes| self.seen.extend_from_slice(bytes));
     }
     fn pump_within(&mut self, budget: usize) -> bool {
         self.mux.pump(&self.rings, self.now, budget, &mut |bytes| self.seen.extend_from_slice(bytes))
@@ -263,10 +264,12 @@ fn el2_writes_at_once_and_flush_shows_unfinished_lines() {
 
 #[test]
 fn places_without_ring_and_partitions_without_name_are_harmless() {
-    let mut mux = Mux::new(Mode::Tagged);
+    let mut mux = Mux::<SOURCES>::new(Mode::Tagged);
     mux.set_name(PartitionId::new(200), "nobody");
     mux.set_name(PartitionId::new(2), "a-name-that-is-too-long");
-    mux.focus(PartitionId::new(200), 0, &mut |_| panic!("nothing to show"));
+    assert_eq!((Source::partition(PartitionId::new(200)), Source::virtio(PartitionId::new(200))), (None, None));
+    let foreign = Source::virtio(PartitionId::new(0)).expect("a partition may have one");
+    mux.focus(foreign, 0, &mut |_| panic!("nothing to show"));
     assert_eq!(mux.focused(), None);
     let rings = [Ring::<16>::new(), Ring::new(), Ring::new()];
     rings[1].write(b"x\n");
@@ -274,6 +277,32 @@ fn places_without_ring_and_partitions_without_name_are_harmless() {
     let mut seen = Vec::new();
     mux.pump(&rings, 0, ROOM, &mut |bytes| seen.extend_from_slice(bytes));
     assert_eq!(seen, b"| x\r\na-name-that-is-| y\r\n");
+}
+
+/// A partition and its virtio console, in a multiplexer that has such.
+#[test]
+fn a_virtio_console_has_a_tag_and_a_focus_of_its_own() {
+    let rings: Vec<Ring<256>> = (0..ALL_SOURCES).map(|_| Ring::new()).collect();
+    let [uart, virtio] = [Source::partition, Source::virtio].map(|of| of(PartitionId::new(1)).expect("the second"));
+    let mut mux = Mux::<ALL_SOURCES>::new(Mode::Interactive);
+    mux.set_name(PartitionId::new(1), "linux");
+    let mut seen = Vec::new();
+    let mut sink = |bytes: &[u8]| seen.extend_from_slice(bytes);
+    mux.focus(uart, 0, &mut sink);
+    let mut say = |mux: &mut Mux<ALL_SOURCES>, source: Source, text: &[u8]| {
+        rings[source.index()].write(text);
+        mux.pump(&rings, 1, 4096, &mut sink);
+    };
+    say(&mut mux, uart, b"\x1b[1mraw\r\n");
+    say(&mut mux, virtio, b"\x1b[1mfiltered\n");
+    say(&mut mux, virtio, b"login: ");
+    mux.focus(virtio, 1, &mut |bytes: &[u8]| assert_eq!(bytes, b"login: "));
+    say(&mut mux, virtio, b"\x1b[2Jroot\r\n");
+    say(&mut mux, uart, b"tagged\n");
+    say(&mut mux, Source::EL2, b"el2\n");
+    let text = String::from_utf8(seen).expect("UTF-8");
+    let expected = "\x1b[1mraw\r\nlinux/hvc0| filtered\r\n\x1b[2Jroot\r\nlinux| tagged\r\nbulkhead| el2\r\n";
+    assert_eq!(text, expected);
 }
 
 /// One step of a run: a source writes a piece, or time passes.
@@ -441,10 +470,12 @@ proptest! {
 #[test]
 fn a_control_sequence_without_end_does_not_silence_the_others() {
     let rings: [Ring<256>; SOURCES] = [const { Ring::new() }; SOURCES];
-    let mut mux = Mux::new(Mode::Interactive);
+    let mut mux = Mux::<SOURCES>::new(Mode::Interactive);
     mux.set_name(PartitionId::new(0), "linux");
     let mut seen = Vec::new();
-    mux.focus(PartitionId::new(0), 0, &mut |bytes: &[u8]| seen.extend_from_slice(bytes));
+    mux.focus(Source::partition(PartitionId::new(0)).expect("the first"), 0, &mut |bytes: &[u8]| {
+        seen.extend_from_slice(bytes)
+    });
     rings[0].write(b"\x1b]");
     mux.pump(&rings, 0, 4096, &mut |bytes: &[u8]| seen.extend_from_slice(bytes));
     rings[Source::EL2.index()].write(b"still here\n");
@@ -459,7 +490,7 @@ fn a_control_sequence_without_end_does_not_silence_the_others() {
 #[test]
 fn el2_speaks_first_and_a_life_that_ends_ends_its_line() {
     let rings: [Ring<256>; SOURCES] = [const { Ring::new() }; SOURCES];
-    let mut mux = Mux::new(Mode::Tagged);
+    let mut mux = Mux::<SOURCES>::new(Mode::Tagged);
     mux.set_name(PartitionId::new(0), "linux");
     let mut seen = Vec::new();
     let mut sink = |bytes: &[u8]| seen.extend_from_slice(bytes);

@@ -524,7 +524,7 @@ impl Display for Mend<'_> {
             }
             M::VirtioCount { .. } => write!(f, "use at most {MAX_DEVICES}"),
             M::VirtioCovered { .. } => {
-                f.write_str("do without `disk` and `rng`, without `identity`, or without the device")
+                f.write_str("do without virtio devices, without `identity`, or without the device")
             }
 
             M::NoMemory { .. } => f.write_str("give it `memory`, such as \"64M\""),

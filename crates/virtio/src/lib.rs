@@ -14,6 +14,7 @@ mod banks;
 pub mod blk;
 mod broken;
 mod chain;
+pub mod console;
 mod data;
 pub mod entropy;
 mod head;

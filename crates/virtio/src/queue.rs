@@ -152,6 +152,17 @@ impl<'r, R: Record> Queue<'r, R> {
         self.next.wrapping_sub(self.used)
     }
 
+    /// The index up to which chains were given back.
+    pub fn used(&self) -> u16 {
+        self.used
+    }
+
+    /// How many chains the driver has offered and not got back, taken or not.
+    pub fn held(&mut self, memory: &impl GuestMemory) -> Result<u16, Broken> {
+        self.look(memory)?;
+        Ok(self.available.wrapping_sub(self.used))
+    }
+
     /// Where the driver put it.
     pub fn rings(&self) -> &Rings {
         &self.rings

@@ -25,6 +25,8 @@ const LONG_WATCH_US: u64 = 5000;
 const LONG_WATCH: u64 = 64;
 /// Writes that a device's driver makes, in percent of a flood.
 const WRITES: u64 = 30;
+/// DeviceID of a console.
+const CONSOLE: u32 = 3;
 /// A word that no disk holds.
 const CANARY: u64 = 0x6361_6e61_7279_0000;
 /// Where rings and data of an attack lie, and how much memory that is.
@@ -123,8 +125,8 @@ pub fn attack(arguments: &mut Arguments) -> Reply {
     let transport = Transport::find(slot)?;
     close();
     net::close();
-    // Frames to be sent are what a network device looks for by itself.
-    let queues = if transport.read(register::DEVICE_ID) == net::NETWORK { 2 } else { 1 };
+    // What is to be sent is what a network device or a console looks for by itself.
+    let queues = if [net::NETWORK, CONSOLE].contains(&transport.read(register::DEVICE_ID)) { 2 } else { 1 };
     let mut random = Random::new(seed);
     let (behind, end) = (memory() + PLAYGROUND, shared::ram().1);
     // Up to the device tree, if it lies near the end.

@@ -1,11 +1,13 @@
 //! The console: all partitions' output to the one UART, and the keyboard to the partition that has it.
 //!
 //! EL2 keeps a ring of output for each partition and one of its own; [`console::Mux`] decides who writes next. Questions
-//! and commands are EL2's: the service only says which key was pressed.
+//! and commands are EL2's: the service only says which key was pressed. A partition's virtio console is the service's alone:
+//! `devices/terminal.rs` moves its text here, and takes what is typed for it.
 
 mod input;
 mod output;
 
+use crate::devices::Devices;
 use crate::hypercall;
 use crate::say;
 use crate::timer;
@@ -35,7 +37,7 @@ const ASK_AGAIN_MS: u64 = 1;
 
 impl Console {
     /// Takes the console from EL2. The keyboard goes to the partition that has it there.
-    pub fn take(plan: &Plan) -> Self {
+    pub fn take(plan: &'static Plan) -> Self {
         let mode = if plan.is_tagged { Mode::Tagged } else { Mode::Interactive };
         let mut console = Self {
             uart: Uart::new(plan.uart),
@@ -52,9 +54,9 @@ impl Console {
 
     fn open(&mut self) {
         match hypercall::console_take() {
-            Ok(focus) => {
+            Ok((focus, port)) => {
                 self.uart.open();
-                self.input.focus_on(focus, &mut self.output);
+                self.input.focus_on(focus, port, &mut self.output);
                 self.is_taken = true;
                 self.notice();
             }
@@ -72,6 +74,28 @@ impl Console {
     pub fn notice(&mut self) {
         self.has_news = true;
         self.output.notice();
+    }
+
+    /// Whoever was typed for and took nothing may take it now.
+    pub fn retry(&mut self) {
+        self.has_news |= self.input.is_holding();
+    }
+
+    /// How much text of a partition's virtio console can be taken; none while EL2 has the console.
+    pub fn room(&self, partition: PartitionId) -> usize {
+        if self.is_taken { self.output.room(partition) } else { 0 }
+    }
+
+    /// Text of a partition's virtio console, as much as there is room for.
+    pub fn show(&mut self, partition: PartitionId, text: &[u8]) {
+        self.output.show(partition, text);
+        self.has_news = true;
+    }
+
+    /// A new driver uses the virtio console.
+    pub fn end_line(&mut self, partition: PartitionId) {
+        self.output.end_line(partition);
+        self.has_news = true;
     }
 
     /// Whether Ctrl-T s was pressed since the last call: the service says its part behind EL2's.
@@ -102,13 +126,13 @@ impl Console {
 
     /// Moves what can be moved. Whether it is worth to come back at once.
     #[inline]
-    pub fn pump(&mut self, now: u64) -> bool {
+    pub fn pump(&mut self, now: u64, devices: &mut Devices) -> bool {
         let is_due = self.deadline.is_some_and(|deadline| now >= deadline);
-        if self.has_news || is_due { self.move_on(now, is_due) } else { false }
+        if self.has_news || is_due { self.move_on(now, is_due, devices) } else { false }
     }
 
     #[inline(never)]
-    fn move_on(&mut self, now: u64, is_due: bool) -> bool {
+    fn move_on(&mut self, now: u64, is_due: bool, devices: &mut Devices) -> bool {
         if !self.is_taken && is_due && !self.is_over {
             self.deadline = None;
             self.open();
@@ -118,7 +142,7 @@ impl Console {
         }
         self.has_news = false;
         self.deadline = None;
-        let input_deadline = self.input.pump(&self.uart, &mut self.output, now);
+        let input_deadline = self.input.pump(&self.uart, &mut self.output, devices, now);
         let turn = self.output.pump(&self.uart);
         self.has_news = turn.has_more;
         self.deadline = match (input_deadline, turn.deadline) {
@@ -127,9 +151,4 @@ impl Console {
         };
         self.has_news
     }
-}
-
-/// The partition with this place among the digits.
-fn partition_of(plan_partitions: usize, id: PartitionId) -> Option<PartitionId> {
-    (id.index() < plan_partitions).then_some(id)
 }

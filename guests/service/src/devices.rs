@@ -4,14 +4,17 @@
 //! asking slows down the others of its disk by its share and no more.
 
 mod broker;
+mod keyboard;
 mod link;
 mod nic;
 mod offer;
 mod receiver;
 mod requests;
+mod terminal;
 
 pub use offer::{Found, offer_all};
 
+use crate::console::Console;
 use crate::disk::{Disk, Ticket};
 use crate::entropy::Entropy;
 use crate::hooks;
@@ -30,6 +33,7 @@ use core::sync::atomic::Ordering;
 use link::Link;
 use rate::Bucket;
 use receiver::Receiver;
+use terminal::Terminal;
 use virtio::blk;
 use virtio::{Broken, Chain, Unusable};
 
@@ -65,6 +69,8 @@ enum Backend {
     Nic(usize),
     /// Channels.
     Sockets,
+    /// A console beside the partition's PL011.
+    Console(Terminal),
 }
 
 /// A virtio device.
@@ -74,9 +80,9 @@ struct Device {
     name: (&'static str, u8),
     ram: Ram,
     backend: Backend,
-    /// The queue by which the guest asks: the only one, or a network device's for sending.
+    /// The queue by which the guest asks: the only one, or a network device's or a console's for sending.
     link: Link,
-    /// A network device's other queue.
+    /// A network device's or a console's other queue.
     receiver: Option<Box<Receiver>>,
     /// A socket device's other queues, and what it leads to.
     broker: Option<Box<Broker>>,
@@ -145,7 +151,13 @@ impl Devices {
     }
 
     /// Takes requests, a few of each device. Whether there were any.
-    pub fn serve(&mut self, disks: &mut [Disk], entropy: &mut Option<Entropy>, network: &mut Option<Network>) -> bool {
+    pub fn serve(
+        &mut self,
+        disks: &mut [Disk],
+        entropy: &mut Option<Entropy>,
+        network: &mut Option<Network>,
+        console: &mut Console,
+    ) -> bool {
         let count = self.all.len();
         let first = self.first;
         self.first = if first + 1 < count { first + 1 } else { 0 };
@@ -164,14 +176,21 @@ impl Devices {
                 }
                 continue;
             }
-            if device.is_resting() || !device.link.has_work(&device.ram) {
+            // What was typed may wait although nothing is to be printed.
+            let is_console = matches!(device.backend, Backend::Console(_));
+            if device.is_resting() || !(is_console || device.link.has_work(&device.ram)) {
                 continue;
             }
             if let Backend::Nic(port) = device.backend {
                 has_worked |= network.as_mut().is_some_and(|network| self.send(number, port, network));
                 continue;
             }
-            match device.serve(number, disks, entropy, &mut self.chain) {
+            let worked = if is_console {
+                device.converse(console, &mut self.chain)
+            } else {
+                device.serve(number, disks, entropy, &mut self.chain)
+            };
+            match worked {
                 Ok(worked) => has_worked |= worked,
                 Err(broken) => device.break_down(&broken),
             }
@@ -201,12 +220,20 @@ impl Devices {
     }
 
     /// Asks all drivers to kick from now on. Whether one has offered something meanwhile.
-    pub fn request_kicks(&mut self) -> bool {
+    pub fn request_kicks(&mut self, console: &Console) -> bool {
         let mut has_work = false;
         for device in &mut self.all {
             // A receiver's empty buffers are found when there is something for them.
             match device.link.request_kicks(&device.ram) {
-                Ok(is_there) => has_work |= is_there && !device.is_resting() && !device.is_blocked(),
+                Ok(is_there) => {
+                    has_work |= match &device.backend {
+                        // Where there is no room, the UART or a line's age says when there is.
+                        Backend::Console(terminal) => {
+                            (is_there || device.link.is_parked()) && terminal.has_room(console)
+                        }
+                        _ => is_there && !device.is_resting() && !device.is_blocked(),
+                    }
+                }
                 Err(broken) => device.break_down(&broken),
             }
             match device.request_socket_kicks() {
@@ -260,6 +287,9 @@ impl Device {
             Some(broker) => is_current && broker.start(self.id, state, &self.ram)?,
             None => is_current,
         };
+        if let (true, Backend::Console(console), Some(receiver)) = (is_current, &mut self.backend, &mut self.receiver) {
+            console.keyboard.begin(&mut receiver.link, &self.ram)?;
+        }
         Ok(is_current && self.link.start(self.id, state, &self.ram)?)
     }
 
@@ -274,6 +304,7 @@ impl Device {
             broker.links().into_iter().for_each(|link| link.set_broken(epoch));
             broker.forget();
         }
+        self.forget_typed();
     }
 
     fn stop(&mut self, epoch: u64) {
@@ -286,6 +317,13 @@ impl Device {
         if let Some(broker) = &mut self.broker {
             broker.links().into_iter().for_each(|link| link.stop(epoch));
             broker.forget();
+        }
+        self.forget_typed();
+    }
+
+    fn forget_typed(&mut self) {
+        if let Backend::Console(console) = &mut self.backend {
+            console.keyboard.forget();
         }
     }
 

@@ -56,6 +56,16 @@ pub enum Source {
     El2,
 }
 
+/// A console of a partition.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u64)]
+pub enum Port {
+    /// Its PL011.
+    Uart,
+    /// Its virtio console.
+    Virtio,
+}
+
 /// A piece of a source's output.
 #[derive(Clone, Copy, Debug)]
 pub struct Output {
@@ -161,9 +171,10 @@ pub fn device_break(device: VirtioId, epoch: u64) -> Result<(), Status> {
     call(Call::DeviceBreak, &[number(device), epoch]).map(drop)
 }
 
-/// [`Call::ConsoleTake`].
-pub fn console_take() -> Result<PartitionId, Status> {
-    call(Call::ConsoleTake, &[1]).map(|x| PartitionId::new(x[1] as u8))
+/// [`Call::ConsoleTake`]. Whose the keyboard is, and at which console of his.
+pub fn console_take() -> Result<(PartitionId, Port), Status> {
+    let x = call(Call::ConsoleTake, &[1])?;
+    Ok((PartitionId::new(x[1] as u8), if x[2] == 0 { Port::Uart } else { Port::Virtio }))
 }
 
 /// [`Call::ConsoleTake`], to give it back.

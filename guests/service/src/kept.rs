@@ -7,6 +7,7 @@ use crate::hooks::Survivor;
 use abi::VirtioId;
 use abi::service::{MAX_DEVICES, MAX_QUEUES};
 use addr::{Address, PAGE_SIZE, Pa, Region};
+use console::Ring;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Magic of the first page, the layout's version in its last byte.
@@ -18,7 +19,32 @@ const SURVIVORS: u64 = 1 + MAX_DEVICES as u64 + NETWORK;
 /// Bytes of a device's page for each of its queues.
 const QUEUE: u64 = PAGE_SIZE / MAX_QUEUES as u64;
 
+/// The part of a console's page that holds what is typed, behind the parts for its two queues.
+const TYPED: u64 = 2;
+
+const _: () = assert!(TYPED < MAX_QUEUES as u64 && size_of::<Typed>() as u64 <= QUEUE);
 const _: () = assert!(size_of::<Survivor>() as u64 <= QUEUE && size_of::<Common>() as u64 <= PAGE_SIZE);
+
+/// What is typed for a console, from the UART to its driver.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Typed {
+    /// What its driver does not have yet.
+    pub bytes: Ring<512>,
+    /// A buffer with some of them is about to be given back: how many, and the used ring's index behind it. 0: none is.
+    pub giving: AtomicU64,
+}
+
+impl Typed {
+    /// [`Typed::giving`] of so many bytes, in the buffer that the used ring's index is `used` behind.
+    pub const fn word(count: u32, used: u16) -> u64 {
+        count as u64 | (used as u64) << 32
+    }
+    /// The same, taken apart.
+    pub const fn parts(word: u64) -> (usize, u16) {
+        (word as u32 as usize, (word >> 32) as u16)
+    }
+}
 
 /// What the network keeps of one thing; the gateway knows what that is.
 pub type Slot = [AtomicU64; 4];
@@ -68,6 +94,16 @@ impl Kept {
         // SAFETY: in a page of the survivor pages, mapped by the contract of `open`; a record is atomics only, any content
         // is a valid value.
         Some(unsafe { &*(at as *const Survivor) })
+    }
+
+    /// What is typed for a console, in its page where a third queue would have its record.
+    pub fn typed(&self, device: VirtioId) -> Option<&'static Typed> {
+        if device.index() >= MAX_DEVICES {
+            return None;
+        }
+        let at = self.start + (1 + device.index() as u64) * PAGE_SIZE + TYPED * QUEUE;
+        // SAFETY: as in `record`: of a console's device, whose records lie before it.
+        Some(unsafe { &*(at as *const Typed) })
     }
 
     /// What the network keeps.

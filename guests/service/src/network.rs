@@ -65,7 +65,7 @@ impl Network {
             .iter()
             .filter_map(|device| match device.kind {
                 Kind::Nic(nic) => Some(nic),
-                Kind::Disk(_) | Kind::Entropy | Kind::Vsock(_) => None,
+                Kind::Disk(_) | Kind::Entropy | Kind::Vsock(_) | Kind::Console => None,
             })
             .collect();
         if entropy.is_none() {

@@ -95,7 +95,7 @@ impl Service {
             if let Some(disk) = self.disks.iter().find(|disk| disk.is_stuck(now)) {
                 panic!("the disk '{}' does not answer", disk.facts().serial);
             }
-            let has_shown = self.console.pump(now);
+            let has_shown = self.console.pump(now, &mut self.devices);
             if self.console.take_status()
                 && let Some(network) = &self.network
             {
@@ -133,6 +133,8 @@ impl Service {
         let news = self.events.look();
         if news.console {
             self.console.notice();
+        } else if news.any {
+            self.console.retry();
         }
         if news.any {
             self.console.set_over(self.events.is_over());
@@ -144,7 +146,7 @@ impl Service {
     fn work(&mut self) -> bool {
         self.devices.look();
         let has_completed = self.devices.complete(&mut self.disks);
-        let has_begun = self.devices.serve(&mut self.disks, &mut self.entropy, &mut self.network);
+        let has_begun = self.devices.serve(&mut self.disks, &mut self.entropy, &mut self.network, &mut self.console);
         self.disks.iter_mut().for_each(Disk::notify);
         let has_received = self.network.as_mut().is_some_and(|network| {
             let has_received = self.devices.receive(network);
@@ -166,7 +168,7 @@ impl Service {
     #[inline(never)]
     fn sleep(&mut self) {
         self.devices.interrupt(true);
-        let has_work = self.devices.request_kicks();
+        let has_work = self.devices.request_kicks(&self.console);
         let busy = |disk: &&mut Disk| disk.outstanding() > 0;
         self.disks.iter_mut().filter(busy).for_each(|disk| disk.enable_interrupt(true));
         let mut uplink = self.network.as_mut().and_then(|network| network.uplink.as_mut());

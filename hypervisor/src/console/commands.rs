@@ -11,7 +11,7 @@ use crate::partition::{self, Partition};
 use crate::timer::{self, Slot};
 use abi::PartitionId;
 use abi::service::{Command, Status};
-use console::Key;
+use console::{Key, Source};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use life::{Event, Reason, Refused};
 
@@ -70,7 +70,9 @@ pub fn boot_number() -> u64 {
 /// Does what a key asks.
 pub fn obey(state: &mut State, key: Key) {
     match key {
-        Key::Focus(n) => focus(state, n),
+        Key::Focus(n) => focus(state, n, false),
+        // EL2 knows no types of devices: without the service there are no such consoles.
+        Key::Virtio => unknown(b'h'),
         Key::Help => help(),
         Key::Status => status(),
         Key::Faults => fault::show_all(),
@@ -79,7 +81,7 @@ pub fn obey(state: &mut State, key: Key) {
         Key::Start => ask(state, Verb::Start),
         Key::Power => ask(state, Verb::PressPower),
         Key::Answer(is_yes) => answer(state, is_yes),
-        Key::Unknown(key) => warn!("Ctrl-T {}: no such command, Ctrl-T ? helps", key.escape_ascii()),
+        Key::Unknown(key) => unknown(key),
         Key::Input(_) => {}
     }
 }
@@ -103,9 +105,9 @@ pub fn from_service(state: &mut State, command: u64, argument: u64, wanted: u64)
         Command::Status => status(),
         Command::Faults => fault::show_all(),
         Command::Cancel => info!("cancelled"),
-        Command::Unknown => obey(state, Key::Unknown(argument as u8)),
+        Command::Unknown => unknown(argument as u8),
         // One that does not exist is answered in words.
-        Command::Focus => obey(state, Key::Focus(PartitionId::new(argument as u8))),
+        Command::Focus => focus(state, PartitionId::new(argument as u8), wanted != 0),
         Command::Ask => {
             let partition = partition.ok_or(Status::Invalid)?;
             return ask_about(partition, verb(of(wanted)?)?).then_some(()).ok_or(Status::WrongState);
@@ -115,26 +117,33 @@ pub fn from_service(state: &mut State, command: u64, argument: u64, wanted: u64)
     Ok(())
 }
 
-fn focus(state: &mut State, id: PartitionId) {
+fn unknown(key: u8) {
+    warn!("Ctrl-T {}: no such command, Ctrl-T ? helps", key.escape_ascii());
+}
+
+fn focus(state: &mut State, id: PartitionId, is_virtio: bool) {
     let Some(partition) = partition_of(id) else {
         warn!("Ctrl-T {}: there are partitions 1 to {}", u64::from(id.number()) + 1, partition::all().len());
         return;
     };
-    state.focus = id;
+    (state.focus, state.is_virtio) = (id, is_virtio);
     let State { mux, transmit, .. } = state;
     // While the service has the console, it shows what waits.
     let shows = !super::is_taken();
-    mux.focus(id, timer::now_ms(), &mut |bytes: &[u8]| {
-        if shows {
-            queue(transmit, bytes)
-        }
-    });
-    info!("keyboard: {}", partition.name());
+    if let Some(source) = Source::partition(id) {
+        mux.focus(source, timer::now_ms(), &mut |bytes: &[u8]| {
+            if shows {
+                queue(transmit, bytes)
+            }
+        });
+    }
+    info!("keyboard: {}{}", partition.name(), if is_virtio { "/hvc0" } else { "" });
 }
 
 fn help() {
     info!(
-        "Ctrl-T, then: digit keyboard, s state, f faults, r restart, k stop, g start, p power key (r k g p ask first)"
+        "Ctrl-T, then: digit keyboard,{} s state, f faults, r restart, k stop, g start, p power key (r k g p ask first)",
+        if super::is_taken() { " h its hvc0," } else { "" }
     );
     for (n, partition) in (1u64..).zip(partition::all()) {
         info!("Ctrl-T {n}: {} ({})", partition.name(), partition.state().name());

@@ -22,12 +22,12 @@ pub fn is_taken() -> bool {
     IS_TAKEN.load(Ordering::Relaxed)
 }
 
-/// The service takes the console, on its core. The partition with the keyboard.
+/// The service takes the console, on its core. The partition with the keyboard, and whether that is at its virtio console.
 ///
 /// # Errors
 /// The UART has not taken all that EL2 has for it: the service asks again.
-pub fn take(core: &'static Core, partition: &'static Partition) -> Result<PartitionId, Status> {
-    let state = STATE.hold();
+pub fn take(core: &'static Core, partition: &'static Partition) -> Result<(PartitionId, bool), Status> {
+    let mut state = STATE.hold();
     let is_console_core = CONSOLE_CORE.get().is_some_and(|own| core::ptr::eq(*own, core));
     if !state.transmit.is_empty() || !is_console_core || ALL_STOPPED.load(Ordering::Acquire) {
         return Err(Status::WrongState);
@@ -39,7 +39,9 @@ pub fn take(core: &'static Core, partition: &'static Partition) -> Result<Partit
         let intid = IntId::new(uart::intid());
         gic::set_enabled(core, intid, partition.vgic.lock().is_enabled(intid));
     }
-    let focus = state.focus;
+    let focus = (state.focus, state.is_virtio);
+    // What is typed while the service is away next time waits as long.
+    state.paused_until = None;
     drop(state);
     if ALL_STOPPED.load(Ordering::Acquire) {
         // Said while it was being taken.

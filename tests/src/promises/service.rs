@@ -1,10 +1,11 @@
-//! S01 to S13: the service partition. Guests use disks and entropy as if the hardware were theirs, and it may crash.
+//! S01 to S13, N10: the service partition. Guests use disks and entropy as if the hardware were theirs, and it may crash.
 //!
 //! Most is asked of bare-metal probes, in one boot for each GIC; Linux is in [`linux`].
 
 mod absent;
 mod console;
 mod crash;
+mod hvc;
 mod hypercalls;
 mod idle;
 mod linux;
@@ -57,12 +58,13 @@ const SERVICE: Scenario = Scenario {
     body: service,
 };
 
-/// S01 to S13.
+/// S01 to S13, N10.
 pub const SCENARIOS: &[&[Scenario]] = &[
     &[SERVICE],
     absent::SCENARIOS,
     console::SCENARIOS,
     crash::SCENARIOS,
+    hvc::SCENARIOS,
     hypercalls::SCENARIOS,
     idle::SCENARIOS,
     linux::SCENARIOS,

@@ -224,12 +224,13 @@ fn device_span(partition: &PartitionFile, device: &str, nth: usize) -> Option<Sp
     mentions.map(|(_, span)| span.clone()).nth(nth)
 }
 
-/// Where the virtio device in `slot` stands: `rng` comes first, `vsock` last.
+/// Where the virtio device in `slot` stands: `rng` comes first, then disks, `net`, `hvc`, `vsock`.
 pub fn virtio_span(partition: &PartitionFile, slot: usize) -> Option<Span> {
     let rng = partition.rng.span().filter(|_| partition.rng.value() == Some(&true));
     let net = partition.net.span().filter(|_| partition.net.value().is_some());
+    let hvc = partition.hvc.span().filter(|_| partition.hvc.value() == Some(&true));
     let vsock = partition.vsock.span().filter(|_| partition.has_vsock());
-    rng.into_iter().chain(partition.disks.iter().map(DiskFile::place)).chain(net).chain(vsock).nth(slot)
+    rng.into_iter().chain(partition.disks.iter().map(DiskFile::place)).chain(net).chain(hvc).chain(vsock).nth(slot)
 }
 
 /// The first virtio device that there is no room for.

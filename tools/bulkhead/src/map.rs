@@ -124,6 +124,7 @@ pub fn virtio(plan: &Plan) -> Vec<(String, String)> {
         match &backend.kind {
             Kind::Entropy => ("entropy".to_owned(), place),
             Kind::Vsock(cid) => ("sockets".to_owned(), format!("{place}, context id {cid}")),
+            Kind::Console => ("console".to_owned(), format!("{place}, tagged {owner}/hvc0")),
             Kind::Nic(nic) => {
                 let mut place = format!("{place}, {}, {}", Ipv4Addr::from(nic.ip), Mac(nic.mac));
                 if nic.bandwidth != 0 {

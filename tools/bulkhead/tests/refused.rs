@@ -1,5 +1,5 @@
-//! One tiny bad system file per rule, and the exact words that `bulkhead check` says about it (promises B01 to B11,
-//! S04, N08 and N09).
+//! One tiny bad system file per rule, and the exact words that `bulkhead check` says about it (promises B01 to B11, S04
+//! and N08 to N11).
 //!
 //! `BLESS=1 cargo test -p bulkhead` writes the words anew; read the difference before it is committed.
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
@@ -209,6 +209,8 @@ refusals! {
     n09_subnet_prefix
     n09_subnet_start
     n09_subnet_words
+    n10_forms
+    n10_no_service
     net_forms
     net_on_a_pi
     network_forms

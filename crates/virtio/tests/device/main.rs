@@ -2,6 +2,7 @@
 
 mod blk;
 mod chain;
+mod console;
 mod driver;
 mod entropy;
 mod net;

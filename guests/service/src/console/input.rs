@@ -1,15 +1,16 @@
-//! Input: what is typed goes to the partition with the keyboard, what follows Ctrl-T to EL2.
+//! Input: what is typed goes to the partition with the keyboard, at its PL011 or its virtio console; what follows Ctrl-T goes
+//! to EL2.
 
 use super::output::Output;
-use super::partition_of;
+use crate::devices::Devices;
 use crate::hooks;
-use crate::hypercall;
-use crate::timer;
+use crate::hypercall::{self, Port};
 use crate::uart::Uart;
+use crate::{say, timer};
 use abi::PartitionId;
-use abi::plan::Plan;
+use abi::plan::{Kind, Plan};
 use abi::service::{Command, Status};
-use console::{Key, Keys};
+use console::{Key, Keys, Source};
 
 /// How long a guest may leave its input unread before the keyboard goes on without it.
 const PATIENCE_MS: u64 = 1000;
@@ -25,9 +26,9 @@ struct Held {
 
 pub(super) struct Input {
     keys: Keys,
-    focus: PartitionId,
-    own: PartitionId,
-    partitions: usize,
+    plan: &'static Plan,
+    /// The partition with the keyboard, and which console of it.
+    focus: (PartitionId, Port),
     /// The UART is not read meanwhile: its own flow control paces the sender.
     held: Option<Held>,
     /// The partition with the keyboard has shown that it does not read: what is typed for it is lost, commands never are.
@@ -39,14 +40,11 @@ pub(super) struct Input {
 }
 
 impl Input {
-    pub(super) fn new(plan: &Plan) -> Self {
-        let partitions = plan.partitions.len();
-        let focus = PartitionId::new(0);
+    pub(super) fn new(plan: &'static Plan) -> Self {
         Self {
             keys: Keys::new(),
-            focus,
-            own: plan.own,
-            partitions,
+            plan,
+            focus: (PartitionId::new(0), Port::Uart),
             held: None,
             has_given_up: false,
             question: None,
@@ -54,21 +52,34 @@ impl Input {
         }
     }
 
-    /// Moves the keyboard to a partition; whether it exists.
-    pub(super) fn focus_on(&mut self, id: PartitionId, output: &mut Output) -> bool {
-        let exists = partition_of(self.partitions, id).is_some();
-        if exists {
-            self.focus = id;
+    /// Moves the keyboard to a console, if there is one.
+    pub(super) fn focus_on(&mut self, id: PartitionId, port: Port, output: &mut Output) {
+        let source = match port {
+            Port::Uart if id.index() < self.plan.partitions.len() => Source::partition(id),
+            Port::Virtio if self.has_virtio(id) => Source::virtio(id),
+            Port::Uart | Port::Virtio => None,
+        };
+        if let Some(source) = source {
+            self.focus = (id, port);
             self.has_given_up = false;
-            output.focus(id);
+            output.focus(source);
         }
-        exists
+    }
+
+    /// Whether a partition has a virtio console.
+    fn has_virtio(&self, id: PartitionId) -> bool {
+        self.plan.devices.iter().any(|device| device.partition == id && device.kind == Kind::Console)
+    }
+
+    /// Whether a byte waits for its partition to take it.
+    pub(super) fn is_holding(&self) -> bool {
+        self.held.is_some()
     }
 
     /// Reads the UART. When to come back although nothing new may have come.
-    pub(super) fn pump(&mut self, uart: &Uart, output: &mut Output, now: u64) -> Option<u64> {
+    pub(super) fn pump(&mut self, uart: &Uart, output: &mut Output, devices: &mut Devices, now: u64) -> Option<u64> {
         if let Some(held) = self.held {
-            if !self.deliver(held.byte) && now < held.until {
+            if !self.deliver(held.byte, devices) && now < held.until {
                 return Some(now + timer::ticks(RETRY_MS));
             }
             self.has_given_up = now >= held.until;
@@ -77,7 +88,7 @@ impl Input {
         }
         while let Some(byte) = uart.receive() {
             match self.keys.push(byte) {
-                Some(Key::Input(byte)) if !self.deliver(byte) && !self.has_given_up => {
+                Some(Key::Input(byte)) if !self.deliver(byte, devices) && !self.has_given_up => {
                     self.held = Some(Held { byte, until: now + timer::ticks(PATIENCE_MS) });
                     uart.enable_receive(false);
                     return Some(now + timer::ticks(RETRY_MS));
@@ -90,20 +101,24 @@ impl Input {
     }
 
     /// Hands a byte to the partition with the keyboard; false: it takes none now.
-    fn deliver(&mut self, byte: u8) -> bool {
-        let focus = self.focus;
-        if focus == self.own {
+    fn deliver(&mut self, byte: u8, devices: &mut Devices) -> bool {
+        let is_taken = match self.focus {
             // It reads no input of its own.
-            hooks::typed(byte);
-        }
-        let is_taken = focus == self.own || hypercall::console_type(focus, byte) != Err(Status::WrongState);
+            (focus, Port::Uart) if focus == self.plan.own => {
+                hooks::typed(byte);
+                true
+            }
+            (focus, Port::Uart) => hypercall::console_type(focus, byte) != Err(Status::WrongState),
+            (focus, Port::Virtio) => devices.type_byte(focus, byte),
+        };
         self.has_given_up &= !is_taken;
         is_taken
     }
 
     fn obey(&mut self, key: Key, output: &mut Output) {
         match key {
-            Key::Focus(id) => self.set_focus(id, output),
+            Key::Focus(id) => self.set_focus(id, Port::Uart, output),
+            Key::Virtio => self.focus_virtio(output),
             Key::Help => tell(Command::Help, 0, 0),
             Key::Status => {
                 tell(Command::Status, 0, 0);
@@ -121,14 +136,24 @@ impl Input {
     }
 
     /// EL2 says that the keyboard has moved, or that there is no such partition.
-    fn set_focus(&mut self, id: PartitionId, output: &mut Output) {
-        self.focus_on(id, output);
-        tell(Command::Focus, id.number().into(), 0);
+    fn set_focus(&mut self, id: PartitionId, port: Port, output: &mut Output) {
+        self.focus_on(id, port, output);
+        tell(Command::Focus, id.number().into(), port as u64);
+    }
+
+    /// The keyboard stays with its partition, and moves to the virtio console there.
+    fn focus_virtio(&mut self, output: &mut Output) {
+        let (id, _) = self.focus;
+        if self.has_virtio(id) {
+            self.set_focus(id, Port::Virtio, output);
+        } else if let Some(partition) = self.plan.partitions.get(id.index()) {
+            say!("warn: '{}' has no virtio console: its system file says nothing of `hvc`", partition.name);
+        }
     }
 
     /// EL2 asks the question, in words that no guest can forge, or says why there is nothing to ask.
     fn ask(&mut self, wanted: Command) {
-        let partition = self.focus;
+        let (partition, _) = self.focus;
         if hypercall::command(Command::Ask, partition.number().into(), wanted as u64).is_ok() {
             self.question = Some((wanted, partition));
             self.keys.ask();

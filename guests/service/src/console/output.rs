@@ -1,4 +1,6 @@
-//! Output: EL2's rings, piece by piece, through the multiplexer to the UART.
+//! Output: EL2's rings and the virtio consoles' text, piece by piece, through the multiplexer to the UART.
+//!
+//! A virtio console waits where a PL011 would lose lines: its device asks for room here, and leaves the rest with its driver.
 
 use crate::hypercall::{self, Source};
 use crate::timer;
@@ -7,10 +9,12 @@ use abi::plan::Plan;
 use abi::service::TEXT;
 use abi::{MAX_PARTITIONS, PartitionId};
 use alloc::boxed::Box;
-use console::{BURST, HOLD_MS, Mode, Mux, Ring, SOURCES};
+use console::{ALL_SOURCES, BURST, HOLD_MS, Mode, Mux, Ring, SOURCES};
 
-/// Bytes taken from EL2's rings and not yet shown, for each source.
+/// Bytes taken from EL2's rings or from virtio consoles and not yet shown, for each source.
 const RING: usize = 2048;
+/// Bytes of a virtio console's ring in which [`Ring::end_line`] finds room whatever was shown.
+const LINE_END: usize = 2;
 /// Bytes that wait for the UART itself.
 const TRANSMIT: usize = 4096;
 const _: () = assert!(TRANSMIT >= 2 * BURST && RING >= TEXT, "a turn of the multiplexer always fits");
@@ -24,8 +28,8 @@ pub(super) struct Turn {
 }
 
 pub(super) struct Output {
-    mux: Box<Mux>,
-    rings: Box<[Ring<RING>; SOURCES]>,
+    mux: Box<Mux<ALL_SOURCES>>,
+    rings: Box<[Ring<RING>; ALL_SOURCES]>,
     /// Whether EL2 may have more of a source than was read.
     may_have_more: [bool; SOURCES],
     partitions: usize,
@@ -40,7 +44,7 @@ impl Output {
         }
         Self {
             mux,
-            rings: Box::new([const { Ring::new() }; SOURCES]),
+            rings: Box::new([const { Ring::new() }; ALL_SOURCES]),
             may_have_more: [false; SOURCES],
             partitions: plan.partitions.len(),
             transmit: Box::new(heapless::Deque::new()),
@@ -54,10 +58,30 @@ impl Output {
         self.may_have_more = core::array::from_fn(exists);
     }
 
-    /// The keyboard is this partition's.
-    pub(super) fn focus(&mut self, partition: PartitionId) {
+    /// The keyboard is at this source.
+    pub(super) fn focus(&mut self, source: console::Source) {
         let Self { mux, transmit, .. } = self;
-        mux.focus(partition, timer::now_ms(), &mut |bytes: &[u8]| queue(transmit, bytes));
+        mux.focus(source, timer::now_ms(), &mut |bytes: &[u8]| queue(transmit, bytes));
+    }
+
+    /// The ring of a partition's virtio console.
+    fn virtio(&self, partition: PartitionId) -> Option<&Ring<RING>> {
+        console::Source::virtio(partition).and_then(|source| self.rings.get(source.index()))
+    }
+
+    /// How much text of a partition's virtio console there is room for.
+    pub(super) fn room(&self, partition: PartitionId) -> usize {
+        self.virtio(partition).map_or(0, |ring| ring.room().saturating_sub(LINE_END))
+    }
+
+    /// Text of a partition's virtio console, for which there is room.
+    pub(super) fn show(&self, partition: PartitionId, text: &[u8]) {
+        self.virtio(partition).into_iter().for_each(|ring| ring.write(text));
+    }
+
+    /// Another driver uses the virtio console: the line that the one before it left open ends.
+    pub(super) fn end_line(&self, partition: PartitionId) {
+        self.virtio(partition).into_iter().for_each(Ring::end_line);
     }
 
     /// One turn: the UART takes what waits, then the multiplexer fills the queue anew.

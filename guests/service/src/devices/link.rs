@@ -164,6 +164,17 @@ impl Link {
         Ok(head)
     }
 
+    /// How many chains the driver has offered and not got back.
+    pub(super) fn held(&mut self, ram: &Ram) -> Result<u16, Broken> {
+        self.queue().map_or(Ok(0), |queue| queue.held(ram))
+    }
+
+    /// Size and used index of a queue that was taken over from the life before, as long as nothing was taken from it since.
+    pub(super) fn resumed(&self) -> Option<(u32, u16)> {
+        let Phase::Running(queue) = &self.phase else { return None };
+        self.again.as_ref().map(|_| (queue.rings().size, queue.used()))
+    }
+
     /// The chains that the life before had taken, for who takes care of them himself.
     pub(super) fn take_again(&mut self) -> Option<Heads> {
         self.again.take()

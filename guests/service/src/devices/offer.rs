@@ -1,6 +1,6 @@
 //! Which of the plan's devices there are: each is offered to its guest, or named as missing (S04).
 
-use super::{Backend, Broker, Device, Devices, Link, Receiver};
+use super::{Backend, Broker, Device, Devices, Link, Receiver, Terminal};
 use crate::disk::Disk;
 use crate::hypercall;
 use crate::kept::Kept;
@@ -18,7 +18,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::num::NonZeroU64;
 use rate::Bucket;
-use virtio::{Chain, Features, blk, entropy, net};
+use virtio::{Chain, Features, blk, console, entropy, net};
 
 /// A disk with a limit may have the requests of this part of a second at once, but no fewer than these.
 const BURSTS_PER_SECOND: u64 = 50;
@@ -43,6 +43,7 @@ impl fmt::Display for Named<'_> {
             Kind::Entropy => f.write_str("rng"),
             Kind::Nic(_) => f.write_str("net"),
             Kind::Vsock(_) => f.write_str("vsock"),
+            Kind::Console => f.write_str("hvc"),
             Kind::Disk(disk) => match &disk.from {
                 Origin::Gpt(label) => write!(f, "disk gpt:{label}"),
                 Origin::Disk(serial) => write!(f, "disk disk:{serial}"),
@@ -71,6 +72,7 @@ pub unsafe fn offer_all(
         let (number, receiver) = match planned.kind {
             Kind::Nic(_) => (net::TX, kept.record(id, net::RX)),
             Kind::Vsock(_) => (vsock::TX, None),
+            Kind::Console => (console::TX, kept.record(id, console::RX)),
             Kind::Disk(_) | Kind::Entropy => (0, None),
         };
         let partition = plan.partitions.get(planned.partition.index());
@@ -83,6 +85,10 @@ pub unsafe fn offer_all(
                 None => Err(Missing::NoNetwork),
             },
             Kind::Vsock(_) => Ok(Backend::Sockets),
+            Kind::Console => match kept.typed(id) {
+                Some(typed) => Ok(Backend::Console(Terminal::new(planned.partition, typed))),
+                None => continue,
+            },
             Kind::Disk(wanted) => disk_backend(&mut finder, disks, wanted, &devices),
         };
         let backend = match backend {
@@ -151,6 +157,7 @@ impl Device {
                 hypercall::device_config(self.id, &vsock::config((*cid).into()))?;
                 hypercall::device_offer(self.id, Features::OFFERED | vsock::STREAM | more)
             }
+            Backend::Console(_) => hypercall::device_offer(self.id, console::FEATURES | more),
             Backend::Nic(_) => {
                 let Kind::Nic(nic) = kind else { return Ok(()) };
                 let shown = net::Config { mac: nic.mac, is_up: true, mtu: MTU };

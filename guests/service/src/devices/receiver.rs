@@ -1,4 +1,5 @@
-//! [`Receiver`]: a network device's queue of empty buffers, which the service fills when it has something.
+//! [`Receiver`]: a network device's or a console's queue of empty buffers, which the service fills when it has something: with
+//! frames here, with what was typed in keyboard.rs.
 
 use super::link::Link;
 use crate::hooks::Survivor;
@@ -7,7 +8,7 @@ use addr::Ipa;
 use virtio::net::{self, Delivery, Outcome};
 use virtio::{Broken, Chain, Outside};
 
-/// The queue, and the buffers taken from it that were not needed.
+/// The queue, and the buffers taken from it that no frame needed.
 pub(super) struct Receiver {
     pub(super) link: Link,
     buffers: net::Receiver,
@@ -44,3 +45,5 @@ impl Receiver {
         self.buffers = net::Receiver::new();
     }
 }
+
+const _: () = assert!(virtio::console::RX == net::RX);

@@ -86,6 +86,7 @@ pub const PARTITION: Keys = Keys {
         "vsock",
         "io",
         "window",
+        "hvc",
     ],
     later: &[],
 };

@@ -61,15 +61,16 @@ pub struct PartitionFile {
     pub vsock: Given<bool>,
     /// How much of its RAM the service partition sees.
     pub window: WindowFile,
+    /// Whether it has a virtio console.
+    pub hvc: Given<bool>,
 }
 
 impl PartitionFile {
     /// How many virtio devices it has.
     pub fn virtio(&self) -> usize {
-        usize::from(self.rng.value() == Some(&true))
-            + self.disks.len()
-            + usize::from(self.net.value().is_some())
-            + usize::from(self.has_vsock())
+        let one = |is_there: bool| usize::from(is_there);
+        let [rng, hvc, vsock] = [&self.rng, &self.hvc, &self.vsock].map(|given| one(given.value() == Some(&true)));
+        rng + self.disks.len() + one(self.net.value().is_some()) + hvc + vsock
     }
 
     /// Whether it has a virtio-vsock device.
@@ -124,6 +125,7 @@ pub fn parse(entries: &DeTable<'_>, span: Span, found: &mut Vec<Diagnostic>) -> 
         device_tree_at: table.size("device_tree_at", found),
         rng: table.boolean("rng", found),
         vsock: table.boolean("vsock", found),
+        hvc: table.boolean("hvc", found),
         ..PartitionFile::default()
     };
     policy_keys(&table, &mut partition, found);

@@ -212,8 +212,11 @@ impl<'a> Builder<'a> {
     fn virtio(&mut self, file: &PartitionFile) -> heapless::Vec<manifest::Virtio, MAX_PARTITION_DEVICES> {
         // Without disks there are three at most.
         if let (true, Some(disk)) = (file.virtio() > MAX_PARTITION_DEVICES, file.disks.last()) {
-            let title =
-                format!("{} has {} virtio devices: disks, `rng`, `net` and `vsock`", file.title(), file.virtio());
+            let title = format!(
+                "{} has {} virtio devices: disks, `rng`, `net`, `hvc` and `vsock`",
+                file.title(),
+                file.virtio()
+            );
             let help = format!("give it at most {MAX_PARTITION_DEVICES}");
             self.late.push(Diagnostic::new(disk.place(), title, help));
         }

@@ -23,9 +23,16 @@ pub fn virtio(partition: &PartitionFile) -> impl Iterator<Item = Virtio> {
     let disk = |disk: &DiskFile| Virtio { device_id: 2, queues: 1, queue_size: 256, is_optional: disk.is_optional() };
     let net = Virtio { device_id: 1, queues: 2, queue_size: 256, is_optional: false };
     let net = partition.net.value().map(|_| net);
+    let console = Virtio { device_id: 3, queues: 2, queue_size: 64, is_optional: false };
+    let console = has_hvc(partition).then_some(console);
     let vsock = Virtio { device_id: 19, queues: 3, queue_size: 64, is_optional: false };
     let vsock = partition.has_vsock().then_some(vsock);
-    has_rng(partition).then_some(entropy).into_iter().chain(partition.disks.iter().map(disk)).chain(net).chain(vsock)
+    let disks = partition.disks.iter().map(disk);
+    has_rng(partition).then_some(entropy).into_iter().chain(disks).chain(net).chain(console).chain(vsock)
+}
+
+fn has_hvc(partition: &PartitionFile) -> bool {
+    partition.hvc.value() == Some(&true)
 }
 
 fn has_rng(partition: &PartitionFile) -> bool {
@@ -65,8 +72,9 @@ pub fn plan(
         let disks = file.disks.iter().map(|disk| Some((Kind::Disk(backing(disk)?), disk.is_optional())));
         let nic = || Some((Kind::Nic((*network.as_ref()?.nics.get(n)?)?), false));
         let net = file.net.value().map(|_| nic());
+        let hvc = has_hvc(file).then_some(Some((Kind::Console, false)));
         let vsock = file.has_vsock().then_some(Some((Kind::Vsock(FIRST_CID + n as u32), false)));
-        for (slot, kind) in rng.into_iter().chain(disks).chain(net).chain(vsock).enumerate() {
+        for (slot, kind) in rng.into_iter().chain(disks).chain(net).chain(hvc).chain(vsock).enumerate() {
             let (kind, is_optional) = kind?;
             let backend = Backend { partition: PartitionId::new(n as u8), slot: slot as u8, is_optional, kind };
             plan.devices.push(backend).ok()?;

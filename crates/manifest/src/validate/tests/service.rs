@@ -105,7 +105,7 @@ fn a_virtio_device_under_a_device_or_ram_is_refused() {
     let covered = |slot| {
         std::format!(
             "partition 'linux' has RAM or a device where its virtio device {slot} would be: \
-             do without `disk` and `rng`, without `identity`, or without the device"
+             do without virtio devices, without `identity`, or without the device"
         )
     };
     // Another interrupt of the bench's devices, and the page of another.
