@@ -172,7 +172,7 @@ pub fn parse(text: &str, found: &mut Vec<Diagnostic>) -> SystemFile {
         return file;
     }
     let first_line = 0..text.find('\n').unwrap_or(text.len());
-    let root = Table::new("a system file", document.get_ref(), first_line, &keys::SYSTEM, found);
+    let root = Table::new("a system file", document.get_ref(), first_line, keys::SYSTEM, found);
     file.board = board(&root, found);
     machine::parse(&root, &mut file, found);
     file.console =

@@ -51,7 +51,7 @@ pub fn parse(root: &Table<'_, '_>, found: &mut Vec<Diagnostic>) -> Vec<ChannelFi
     for element in array.iter() {
         match element.get_ref() {
             DeValue::Table(entries) => {
-                let table = Table::new("a channel", entries, element.span(), &keys::CHANNEL, found);
+                let table = Table::new("a channel", entries, element.span(), keys::CHANNEL, found);
                 channels.push(channel(&table, found));
             }
             _ => {

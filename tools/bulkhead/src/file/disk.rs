@@ -81,7 +81,7 @@ fn wrong(value: &DeValue<'_>, span: Span, found: &mut Vec<Diagnostic>) {
 }
 
 fn one(entries: &DeTable<'_>, span: Span, owner: &str, found: &mut Vec<Diagnostic>) -> DiskFile {
-    let table = Table::new("a disk", entries, span.clone(), &keys::DISK, found);
+    let table = Table::new("a disk", entries, span.clone(), keys::DISK, found);
     let disk = DiskFile {
         span,
         from: table.string("from", found).then(|text, span| origin(&text, span, found)),

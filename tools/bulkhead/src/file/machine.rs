@@ -26,7 +26,7 @@ pub fn parse(root: &Table<'_, '_>, file: &mut SystemFile, found: &mut Vec<Diagno
         found.push(Diagnostic::new(span, "`machine` is a table", help));
         return;
     };
-    let machine = Table::new("`machine`", keys, span, &keys::MACHINE, found);
+    let machine = Table::new("`machine`", keys, span, keys::MACHINE, found);
     file.cores = machine.integer("cores", found).then(|n, span| {
         let cores = u16::try_from(n).ok();
         if cores.is_none() {
@@ -52,7 +52,7 @@ fn disks(machine: &Table<'_, '_>, found: &mut Vec<Diagnostic>) -> Given<Vec<Disk
     for element in elements.iter() {
         let image = match element.get_ref() {
             DeValue::String(name) => Some(stem(name.to_string(), element.span(), found)),
-            DeValue::Table(keys) => named(Table::new("a disk image", keys, element.span(), &keys::IMAGE, found), found),
+            DeValue::Table(keys) => named(Table::new("a disk image", keys, element.span(), keys::IMAGE, found), found),
             other => {
                 let title = format!("`disks` is a list of disk images, not of {}", describe(other));
                 found.push(Diagnostic::new(element.span(), title, help));

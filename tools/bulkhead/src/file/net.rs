@@ -71,7 +71,7 @@ pub fn parse(table: &Table<'_, '_>, found: &mut Vec<Diagnostic>) -> Given<NetFil
 }
 
 fn one(entries: &DeTable<'_>, span: Span, found: &mut Vec<Diagnostic>) -> NetFile {
-    let table = Table::new("`net`", entries, span, &keys::NET, found);
+    let table = Table::new("`net`", entries, span, keys::NET, found);
     let ports = table.list("forward", found, "ports", "[\"tcp:2222:22\"]", |value| value.as_str().map(str::to_owned));
     let ports = ports.value().into_iter().flatten();
     NetFile {

@@ -89,7 +89,7 @@ pub fn parse(root: &Table<'_, '_>, found: &mut Vec<Diagnostic>) -> NetworkFile {
         found.push(Diagnostic::new(span.clone(), title, help));
         return NetworkFile { subnet: Given::Wrong(span), uplink: Given::Absent };
     };
-    let table = Table::new("the network", entries, span.clone(), &keys::NETWORK, found);
+    let table = Table::new("the network", entries, span.clone(), keys::NETWORK, found);
     let given = table.string("subnet", found).then(|text, span| subnet(&text, span, found));
     let subnet = if table.was_misspelt("subnet") { Given::Wrong(span) } else { given };
     NetworkFile { subnet, uplink: table.boolean("uplink", found) }

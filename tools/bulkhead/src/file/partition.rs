@@ -102,7 +102,7 @@ impl PartitionFile {
 
 /// Reads the partition `entries`, whose header stands at `span`.
 pub fn parse(entries: &DeTable<'_>, span: Span, found: &mut Vec<Diagnostic>) -> PartitionFile {
-    let table = Table::new("a partition", entries, span.clone(), &keys::PARTITION, found);
+    let table = Table::new("a partition", entries, span.clone(), keys::PARTITION, found);
     let mut partition = PartitionFile {
         span,
         name: table.string("name", found).then(|name, span| {

@@ -30,7 +30,7 @@ pub fn parse(root: &Table<'_, '_>, found: &mut Vec<Diagnostic>) -> Option<Partit
         found.push(Diagnostic::new(span, title, help));
         return None;
     };
-    let table = Table::new("the service partition", entries, span.clone(), &keys::SERVICE, found);
+    let table = Table::new("the service partition", entries, span.clone(), keys::SERVICE, found);
     let or = |given: Given<u64>, own| if given == Given::Absent { Given::Is(own, span.clone()) } else { given };
     let memory = or(table.size("memory", found), MEMORY).then(|size, span| {
         let is_enough = size >= MEMORY_MIN;

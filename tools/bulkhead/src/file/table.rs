@@ -17,23 +17,18 @@ pub struct Table<'a, 'i> {
 
 impl<'a, 'i> Table<'a, 'i> {
     /// The table `entries`, called `what` in messages.
-    pub fn new(what: &str, entries: &'a DeTable<'i>, span: Span, keys: &Keys, found: &mut Vec<Diagnostic>) -> Self {
+    pub fn new(what: &str, entries: &'a DeTable<'i>, span: Span, keys: Keys, found: &mut Vec<Diagnostic>) -> Self {
         let mut misspelt = Vec::new();
         for key in entries.keys() {
             let name: &str = key.get_ref();
-            if keys.known.contains(&name) {
+            if keys.contains(&name) {
                 continue;
             }
-            if keys.later.contains(&name) {
-                let title = format!("`{name}` comes with a later version of Bulkhead");
-                found.push(Diagnostic::new(key.span(), title, "take it out: this version does not have it yet"));
-                continue;
-            }
-            let near = near::nearest(name, keys.known.iter().copied().filter(|known| !entries.contains_key(*known)));
-            misspelt.extend(near.and_then(|near| keys.known.iter().copied().find(|known| *known == near)));
+            let near = near::nearest(name, keys.iter().copied().filter(|known| !entries.contains_key(*known)));
+            misspelt.extend(near.and_then(|near| keys.iter().copied().find(|known| *known == near)));
             let help = match near {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => format!("the keys of {what} are {}", near::list(keys.known.iter().copied())),
+                None => format!("the keys of {what} are {}", near::list(keys.iter().copied())),
             };
             found.push(Diagnostic::new(key.span(), format!("unknown key `{name}` in {what}"), help));
         }
