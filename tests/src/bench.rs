@@ -203,7 +203,9 @@ impl Baseline {
                 continue;
             };
             let slack = |number: u64| number * figures::tolerance(name) / 100;
-            if row.median.abs_diff(known.median) > slack(known.median) || row.max > known.max + slack(known.max) {
+            let fewer = if figures::is_most(name) { 0 } else { known.median.saturating_sub(row.median) };
+            let more = row.median.saturating_sub(known.median);
+            if fewer.max(more) > slack(known.median) || row.max > known.max + slack(known.max) {
                 let Row { median, max } = row;
                 different
                     .push(format!("{name}: {median}, worst {max}; the baseline has {}, {}", known.median, known.max));
