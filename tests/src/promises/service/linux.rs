@@ -33,7 +33,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "service_linux",
         kinds: &[Kind::V3, Kind::V2],
-        when: When::Always,
+        when: When::LongOn(Kind::V2),
         seconds: 400,
         promises: &[
             promise("S12", "date_is_right_right_after_boot"),
