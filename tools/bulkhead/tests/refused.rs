@@ -159,13 +159,6 @@ refusals! {
     s04_tables
     s04_too_small
     s04_used_twice
-    channel_count
-    channel_ends
-    channel_forms
-    channel_list
-    channel_no_service
-    channel_sockets
-    channel_twice
     disk_forms
     disks_forms
     disks_on_a_pi
@@ -211,6 +204,13 @@ refusals! {
     n09_subnet_words
     n10_forms
     n10_no_service
+    n11_channel_count
+    n11_channel_ends
+    n11_channel_forms
+    n11_channel_list
+    n11_channel_no_service
+    n11_channel_sockets
+    n11_channel_twice
     net_forms
     net_on_a_pi
     network_forms
