@@ -7,7 +7,7 @@ use crate::arch::insn;
 use crate::board::board;
 use ::channel::Side;
 pub use ::channel::{Continuity, End};
-use abi::channel::{COMPATIBLE, MAX_CHANNELS, MAX_SIZE, RING};
+use abi::channel::{COMPATIBLE, MAX_CHANNELS, MAX_SIZE, RING_DOORBELL};
 use abi::machine::{CHANNELS, channel_ipa};
 use core::sync::atomic::AtomicU64;
 use fdt::Fdt;
@@ -51,6 +51,6 @@ pub fn find(name: &str) -> Option<Channel> {
 impl Channel {
     /// Rings the other end. What was written before is there when it looks.
     pub fn ring(&self) {
-        insn::hvc(u64::from(RING), [self.number, 0, 0]);
+        insn::hvc(u64::from(RING_DOORBELL), [self.number, 0, 0]);
     }
 }

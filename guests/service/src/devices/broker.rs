@@ -118,7 +118,7 @@ impl Broker {
         for wire in &mut self.wires {
             if core::mem::take(&mut wire.is_touched) {
                 // Refused never: EL2 validated the channels that the plan names.
-                let _ = hypercall::channel_ring(wire.number);
+                let _ = hypercall::ring_doorbell(wire.number);
             }
         }
         Ok(has_taken || has_given || has_dropped)
