@@ -79,12 +79,14 @@ pub fn bootargs(partition: &PartitionFile, kernel: &Kernel, size: u64) -> Option
 pub fn too_long(partition: &PartitionFile, bootargs: &str) -> Option<Diagnostic> {
     let most = BOOTARGS_MAX - 1;
     let (said, span) = partition.bootargs.value().zip(partition.bootargs.span())?;
-    let added = bootargs.strip_prefix(said.as_str()).filter(|_| bootargs.len() > most)?;
+    let longer = bootargs.len().checked_sub(said.len()).filter(|_| bootargs.len() > most)?;
+    let is_added = |word: &&str| said.split_ascii_whitespace().all(|own| own != *word);
+    let added: Vec<&str> = bootargs.split_ascii_whitespace().filter(is_added).collect();
     let title = format!("`bootargs` has {} bytes with what a window needs", bootargs.len());
     let help = format!(
         "a window adds \"{}\": shorten it to {} bytes, or say swiotlb= and cma= yourself",
-        added.trim_start(),
-        most.saturating_sub(added.len())
+        added.join(" "),
+        most.saturating_sub(longer)
     );
     Some(Diagnostic::new(span, title, help))
 }

@@ -139,7 +139,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Finds room for the channels, each from a 2 MiB boundary on, so that EL2 clears it through one window.
+    /// Finds room for the channels, each from a 2 MiB boundary on, so that EL2 clears it through one mapping of 2 MiB.
     fn place_channels(&mut self, space: &mut Space, system: &mut System) {
         for (channel, said) in channels::resolve(self.file).unwrap_or_default().iter().zip(&self.file.channels) {
             let Some(memory) = space.take_highest(channel.size) else {
