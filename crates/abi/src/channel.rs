@@ -8,9 +8,9 @@
 pub const MAX_CHANNELS: usize = 8;
 /// Most bytes of a channel; the guest machine has as much room for each.
 pub const MAX_SIZE: u64 = 1 << 20;
-/// Rings the other end: an HVC with this function id in W0 and the channel's number in X1 (SMCCC: fast call, 64 bits,
+/// Rings the doorbell of the other end: an HVC with this function id in W0 and the channel's number in X1 (SMCCC: fast call, 64 bits,
 /// vendor-specific hypervisor service). X0 is 0, or -2 where the channel is not the caller's: nobody learns which there are.
-pub const RING: u32 = 0xc600_4300;
+pub const RING_DOORBELL: u32 = 0xc600_4300;
 /// Offset of the epoch (u64): 0 while EL2 clears the memory, then a number that this channel has not had before.
 pub const EPOCH: usize = 0;
 /// `compatible` of a channel's node in a guest's device tree. The node has `reg`, `interrupts` (a rising edge: the other end

@@ -7,7 +7,6 @@
 //! back only when the driver has dealt with the one before ([`Reading`]), and event indexes, by which it would hear of no
 //! further buffer either, are not offered.
 
-use crate::rings::offset;
 use crate::{Broken, Chain, Data, Features, GuestMemory};
 
 /// The console device's number (section 5).
@@ -31,20 +30,10 @@ pub fn text(
     chain: &Chain,
     from: u32,
     most: u32,
-    mut show: impl FnMut(&[u8]),
+    show: impl FnMut(&[u8]),
 ) -> Result<u32, Broken> {
     let bytes = chain.readable_bytes().saturating_sub(from).min(most);
-    for piece in Data::new(chain.readable(), from, bytes).pieces() {
-        let mut done = 0;
-        while done < piece.bytes {
-            let mut text = [0; STEP];
-            let count = (piece.bytes - done).min(STEP as u32);
-            let Some(part) = text.get_mut(..count as usize) else { break };
-            memory.read(offset(piece.at, u64::from(done)), part)?;
-            show(part);
-            done += count;
-        }
-    }
+    Data::new(chain.readable(), from, bytes).copy_out::<STEP>(memory, show)?;
     Ok(bytes)
 }
 

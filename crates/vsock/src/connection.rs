@@ -62,7 +62,7 @@ impl Connection {
     }
 
     /// A packet of the guest's for it. How many bytes of data are to be put into the ring, which has room for them.
-    pub fn packet(&mut self, header: &Header, room: Room) -> Result<u32, Over> {
+    pub fn take_packet(&mut self, header: &Header, room: Room) -> Result<u32, Over> {
         (self.their_room, self.their_taken) = (header.room, header.taken);
         match header.operation {
             Some(Operation::Data) => {
@@ -121,7 +121,7 @@ impl Connection {
     }
 
     /// The credit that goes with a packet to the guest, which takes `bytes` of the guest's own.
-    pub fn tell(&mut self, bytes: u32, room: Room) -> (u32, u32) {
+    pub fn credit_to_send(&mut self, bytes: u32, room: Room) -> (u32, u32) {
         self.sent = self.sent.wrapping_add(bytes);
         self.told = self.taken(room);
         (room.capacity, self.told)

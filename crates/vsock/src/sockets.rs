@@ -1,7 +1,7 @@
 //! [`Sockets`]: the ports of one guest's device, and what is to be said to it.
 
 use crate::connection::{Connection, Room};
-use crate::packet::{Header, Operation, STREAM};
+use crate::packet::{Header, Operation, TYPE_STREAM};
 use crate::{HOST_CID, MAX_PAYLOAD};
 use abi::channel::MAX_CHANNELS;
 use heapless::{Deque, Vec};
@@ -67,12 +67,12 @@ impl Sockets {
 
     /// A packet of the guest's, which has `payload` bytes behind its header. `room_of` says which ring is behind the port at a
     /// place; `None` where there is nobody to read it.
-    pub fn packet(&mut self, header: &Header, payload: u32, room_of: impl FnOnce(usize) -> Option<Room>) -> Event {
+    pub fn take_packet(&mut self, header: &Header, payload: u32, room_of: impl FnOnce(usize) -> Option<Room>) -> Event {
         if header.source_cid != self.guest_cid {
             // Nobody to answer: the guest is who it is, and this it is not (section 5.10.6.4.1).
             return Event::None;
         }
-        let is_for_us = header.target_cid == HOST_CID && header.kind == STREAM;
+        let is_for_us = header.target_cid == HOST_CID && header.kind == TYPE_STREAM;
         let place = self.ports.iter().position(|port| port.number == header.target_port).filter(|_| is_for_us);
         let Some((place, port)) = place.and_then(|place| Some((place, self.ports.get_mut(place)?))) else {
             return self.refuse(header);
@@ -90,7 +90,7 @@ impl Sockets {
                 port.connection = None;
                 Event::None
             }
-            (Some(own), _, Some(room)) if header.bytes <= payload => match own.packet(header, room) {
+            (Some(own), _, Some(room)) if header.bytes <= payload => match own.take_packet(header, room) {
                 Ok(0) => Event::None,
                 Ok(bytes) => Event::Data { place, bytes },
                 Err(_) => {
@@ -135,7 +135,7 @@ impl Sockets {
             let (Some(connection), Some(room)) = (&mut port.connection, room_of(place)) else { continue };
             if let Some(operation) = connection.due(room) {
                 let peer = connection.peer;
-                let (room, taken) = connection.tell(0, room);
+                let (room, taken) = connection.credit_to_send(0, room);
                 return Some(Header { room, taken, ..header(self.guest_cid, port.number, peer, operation) });
             }
         }
@@ -152,7 +152,7 @@ impl Sockets {
     pub fn data(&mut self, place: usize, bytes: u32, room: Room) -> Option<Header> {
         let port = self.ports.get_mut(place)?;
         let connection = port.connection.as_mut()?;
-        let (room, taken) = connection.tell(bytes, room);
+        let (room, taken) = connection.credit_to_send(bytes, room);
         let header = header(self.guest_cid, port.number, connection.peer, Operation::Data);
         Some(Header { bytes, room, taken, ..header })
     }
@@ -165,7 +165,7 @@ fn header(guest_cid: u64, source_port: u32, target_port: u32, operation: Operati
         source_port,
         target_port,
         bytes: 0,
-        kind: STREAM,
+        kind: TYPE_STREAM,
         operation: Some(operation),
         flags: 0,
         room: 0,

@@ -31,7 +31,7 @@ fn heard(sockets: &mut Sockets, room: Room) -> Vec<Operation> {
 
 fn connected() -> Sockets {
     let mut sockets = Sockets::new(CID, [PORT, PORT + 1]);
-    assert_eq!(sockets.packet(&packet(Operation::Request), 0, |_| Some(EMPTY)), Event::None);
+    assert_eq!(sockets.take_packet(&packet(Operation::Request), 0, |_| Some(EMPTY)), Event::None);
     let response = sockets.answer(|_| Some(EMPTY)).unwrap();
     let expected = Header {
         source_cid: HOST_CID,
@@ -63,10 +63,10 @@ fn a_header_is_laid_out_as_the_specification_says() {
 #[test]
 fn data_goes_both_ways_within_the_credit() {
     let mut sockets = connected();
-    assert_eq!(sockets.packet(&data(400), 400, |_| Some(EMPTY)), Event::Data { place: 0, bytes: 400 });
+    assert_eq!(sockets.take_packet(&data(400), 400, |_| Some(EMPTY)), Event::Data { place: 0, bytes: 400 });
     // The reader has taken nothing: 600 are left.
     let room = Room { unread: 400, ..EMPTY };
-    assert_eq!(sockets.packet(&data(600), 600, |_| Some(room)), Event::Data { place: 0, bytes: 600 });
+    assert_eq!(sockets.take_packet(&data(600), 600, |_| Some(room)), Event::Data { place: 0, bytes: 600 });
     assert_eq!(heard(&mut sockets, Room { unread: 1000, ..EMPTY }), []);
     // It has taken some: the guest hears of it without asking, since it has no credit left.
     let update = sockets.answer(|_| Some(Room { unread: 300, ..EMPTY })).unwrap();
@@ -75,7 +75,7 @@ fn data_goes_both_ways_within_the_credit() {
     let header = sockets.data(0, 450, EMPTY).unwrap();
     assert_eq!((header.bytes, header.taken, sockets.credit(0)), (450, 1000, Some(50)));
     let taken = Header { taken: 450, ..packet(Operation::CreditUpdate) };
-    assert_eq!(sockets.packet(&taken, 0, |_| Some(EMPTY)), Event::None);
+    assert_eq!(sockets.take_packet(&taken, 0, |_| Some(EMPTY)), Event::None);
     assert_eq!(sockets.credit(0), Some(500));
 }
 
@@ -83,7 +83,7 @@ fn data_goes_both_ways_within_the_credit() {
 fn more_than_the_ring_has_room_for_ends_the_connection() {
     let mut sockets = connected();
     let room = Room { unread: 601, ..EMPTY };
-    assert_eq!(sockets.packet(&data(400), 400, |_| Some(room)), Event::None);
+    assert_eq!(sockets.take_packet(&data(400), 400, |_| Some(room)), Event::None);
     assert_eq!(heard(&mut sockets, EMPTY), [Operation::Reset]);
     assert!(!sockets.is_connected(0));
 }
@@ -92,13 +92,13 @@ fn more_than_the_ring_has_room_for_ends_the_connection() {
 fn a_second_connection_is_refused_and_disturbs_nobody() {
     let mut sockets = connected();
     let second = Header { source_port: 99, ..packet(Operation::Request) };
-    assert_eq!(sockets.packet(&second, 0, |_| Some(EMPTY)), Event::None);
+    assert_eq!(sockets.take_packet(&second, 0, |_| Some(EMPTY)), Event::None);
     let reset = sockets.answer(|_| Some(EMPTY)).unwrap();
     assert_eq!((reset.operation, reset.target_port), (Some(Operation::Reset), 99));
-    assert_eq!(sockets.packet(&data(1), 1, |_| Some(EMPTY)), Event::Data { place: 0, bytes: 1 });
+    assert_eq!(sockets.take_packet(&data(1), 1, |_| Some(EMPTY)), Event::Data { place: 0, bytes: 1 });
     // The other port is another's.
     let other = Header { target_port: PORT + 1, source_port: 99, ..packet(Operation::Request) };
-    assert_eq!(sockets.packet(&other, 0, |_| Some(EMPTY)), Event::None);
+    assert_eq!(sockets.take_packet(&other, 0, |_| Some(EMPTY)), Event::None);
     assert_eq!(heard(&mut sockets, EMPTY), [Operation::Response]);
 }
 
@@ -114,25 +114,25 @@ fn what_is_for_nobody_is_reset() {
         Header { operation: None, ..request },
     ] {
         let mut sockets = Sockets::new(CID, [PORT]);
-        assert_eq!(sockets.packet(&stray, stray.bytes, |_| Some(EMPTY)), Event::None);
+        assert_eq!(sockets.take_packet(&stray, stray.bytes, |_| Some(EMPTY)), Event::None);
         assert_eq!(heard(&mut sockets, EMPTY), [Operation::Reset], "{stray:?}");
         assert!(!sockets.is_connected(0));
     }
     // A reset is not answered, and a guest that gives another's name is not either.
     let mut sockets = Sockets::new(CID, [PORT]);
     for silent in [packet(Operation::Reset), Header { source_cid: 4, ..request }] {
-        assert_eq!(sockets.packet(&silent, 0, |_| Some(EMPTY)), Event::None);
+        assert_eq!(sockets.take_packet(&silent, 0, |_| Some(EMPTY)), Event::None);
         assert_eq!(heard(&mut sockets, EMPTY), []);
     }
     // Nobody reads the ring.
-    assert_eq!(sockets.packet(&request, 0, |_| None), Event::None);
+    assert_eq!(sockets.take_packet(&request, 0, |_| None), Event::None);
     assert_eq!(heard(&mut sockets, EMPTY), [Operation::Reset]);
 }
 
 #[test]
 fn a_connection_begins_when_the_ring_has_forgotten_the_last() {
     let mut sockets = Sockets::new(CID, [PORT]);
-    sockets.packet(&packet(Operation::Request), 0, |_| Some(EMPTY));
+    sockets.take_packet(&packet(Operation::Request), 0, |_| Some(EMPTY));
     assert_eq!(heard(&mut sockets, Room { unread: 1, ..EMPTY }), []);
     assert_eq!(sockets.credit(0), None);
     assert_eq!(heard(&mut sockets, EMPTY), [Operation::Response]);
@@ -143,9 +143,9 @@ fn a_guest_that_is_done_hears_so() {
     let mut sockets = connected();
     let shut = |flags| Header { flags, ..packet(Operation::Shutdown) };
     // It sends no more, and still listens.
-    sockets.packet(&shut(2), 0, |_| Some(EMPTY));
+    sockets.take_packet(&shut(2), 0, |_| Some(EMPTY));
     assert_eq!((sockets.credit(0), heard(&mut sockets, EMPTY)), (Some(500), vec![]));
-    sockets.packet(&shut(1), 0, |_| Some(EMPTY));
+    sockets.take_packet(&shut(1), 0, |_| Some(EMPTY));
     assert_eq!(heard(&mut sockets, EMPTY), [Operation::Reset]);
     assert!(!sockets.is_connected(0));
 }
@@ -164,7 +164,7 @@ fn a_cleared_ring_ends_the_connection() {
 #[test]
 fn a_question_for_credit_is_answered() {
     let mut sockets = connected();
-    sockets.packet(&packet(Operation::CreditRequest), 0, |_| Some(EMPTY));
+    sockets.take_packet(&packet(Operation::CreditRequest), 0, |_| Some(EMPTY));
     assert_eq!(heard(&mut sockets, EMPTY), [Operation::CreditUpdate]);
 }
 
@@ -225,7 +225,7 @@ proptest! {
         for ((header, payload), read, is_cleared) in packets {
             prop_assert!(sockets.takes_packets());
             let room = |place: usize| Room { capacity: 1000, unread: unread[place] };
-            if let Event::Data { place, bytes } = sockets.packet(&header, payload, |place| Some(room(place))) {
+            if let Event::Data { place, bytes } = sockets.take_packet(&header, payload, |place| Some(room(place))) {
                 prop_assert!(bytes <= payload && bytes <= 1000 - unread[place]);
                 prop_assert!(sockets.is_connected(place));
                 unread[place] += bytes;

@@ -21,6 +21,13 @@ const INPUT: u16 = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Errno(pub u64);
 
+impl Errno {
+    /// ECONNRESET.
+    pub const CONNECTION_RESET: Self = Self(104);
+    /// ECONNREFUSED.
+    pub const CONNECTION_REFUSED: Self = Self(111);
+}
+
 /// An open file.
 #[derive(Clone, Copy, Debug)]
 pub struct File(u64);

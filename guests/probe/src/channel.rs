@@ -53,7 +53,7 @@ pub fn state(_: &mut Arguments) -> Reply {
 /// `cring`
 pub fn ring(_: &mut Arguments) -> Reply {
     with_channel(|channel| {
-        channel.ring();
+        channel.ring_doorbell();
         println!("ok");
         Ok(())
     })
@@ -76,7 +76,7 @@ pub fn say(arguments: &mut Arguments) -> Reply {
             let written = channel.end.write(piece.get(..count).unwrap_or_default());
             done += written as u64;
             if written > 0 {
-                channel.ring();
+                channel.ring_doorbell();
             } else {
                 sleeps += 1;
                 sleep_until(channel, |channel| channel.end.free() > 0)?;
@@ -106,7 +106,7 @@ pub fn hear(arguments: &mut Arguments) -> Reply {
                 done += 1;
             }
             if read > 0 {
-                channel.ring();
+                channel.ring_doorbell();
             } else {
                 sleeps += 1;
                 sleep_until(channel, |channel| channel.end.available() > 0)?;

@@ -5,8 +5,9 @@
 //! the device tree says that they reach no farther (`dma-ranges`).
 
 use crate::diagnostic::{Diagnostic, Span};
-use crate::file::{BOOTARGS_MAX, Mode, PartitionFile, SystemFile};
+use crate::file::{BOOTARGS_MAX, Mode, PartitionFile, SystemFile, VIRTIO_KEYS};
 use crate::kernel::Kernel;
+use crate::near;
 use abi::machine;
 use addr::{BLOCK_2M, ByteSize};
 
@@ -28,10 +29,9 @@ pub fn check(file: &SystemFile, found: &mut Vec<Diagnostic>) {
 fn check_one(partition: &PartitionFile, span: Span, found: &mut Vec<Diagnostic>) {
     let mut report = |span: Span, title: String, help: String| found.push(Diagnostic::new(span, title, help));
     let title = partition.title();
-    if partition.virtio() == 0 {
+    if partition.virtio_devices().next().is_none() {
         let title = format!("{title} has a window and no virtio device: the service partition sees none of its memory");
-        let help = "take `io` out, or give it `disk`, `net` or `rng`";
-        report(span.clone(), title, help.into());
+        report(span.clone(), title, format!("take `io` out, or give it {}", near::list(VIRTIO_KEYS)));
     }
     if let (Some(true), Some(identity)) = (partition.identity.value(), partition.identity.span()) {
         let title = format!("{title} has a window, and sees physical addresses: its memory is one piece");
@@ -52,8 +52,12 @@ fn check_one(partition: &PartitionFile, span: Span, found: &mut Vec<Diagnostic>)
         report(at, title, format!("give it whole blocks of {}", ByteSize(BLOCK_2M)));
     } else if !partition.window.size.is_wrong() && partition.window.bytes(memory).is_none() {
         let title = format!("the window of {title} takes all of its {}", ByteSize(memory));
-        let help = "give it more `memory`, or a smaller window, such as window = \"16M\"";
-        report(size.map_or(span, |(_, span)| span), title, help.into());
+        let half = (memory / 2 / BLOCK_2M * BLOCK_2M).min(MAX);
+        let help = match half {
+            0 => "give it more `memory`".to_owned(),
+            half => format!("give it more `memory`, or a smaller window, such as window = \"{}\"", ByteSize(half)),
+        };
+        report(size.map_or(span, |(_, span)| span), title, help);
     }
 }
 
@@ -71,9 +75,18 @@ pub fn bootargs(partition: &PartitionFile, kernel: &Kernel, size: u64) -> Option
     (!parts.is_empty()).then(|| parts.join(" "))
 }
 
-/// What is wrong with a command line that was made longer.
+/// What is wrong with `bootargs`: what the file says, made longer by [`bootargs`].
 pub fn too_long(partition: &PartitionFile, bootargs: &str) -> Option<Diagnostic> {
-    let span = partition.bootargs.span().filter(|_| bootargs.len() >= BOOTARGS_MAX)?;
+    let most = BOOTARGS_MAX - 1;
+    let (said, span) = partition.bootargs.value().zip(partition.bootargs.span())?;
+    let longer = bootargs.len().checked_sub(said.len()).filter(|_| bootargs.len() > most)?;
+    let is_added = |word: &&str| said.split_ascii_whitespace().all(|own| own != *word);
+    let added: Vec<&str> = bootargs.split_ascii_whitespace().filter(is_added).collect();
     let title = format!("`bootargs` has {} bytes with what a window needs", bootargs.len());
-    Some(Diagnostic::new(span, title, format!("use at most {} bytes of text", BOOTARGS_MAX - 1)))
+    let help = format!(
+        "a window adds \"{}\": shorten it to {} bytes, or say swiotlb= and cma= yourself",
+        added.join(" "),
+        most.saturating_sub(longer)
+    );
+    Some(Diagnostic::new(span, title, help))
 }

@@ -25,7 +25,7 @@ pub(super) fn validate(board: &Board, system: &System, report: &mut dyn FnMut(Mi
     }
 }
 
-/// EL2 clears a channel through one window of 2 MiB; between whom it can be, the service partition is not among.
+/// EL2 clears a channel through one mapping of 2 MiB; between whom it can be, the service partition is not among.
 fn is_sound(system: &System, channel: &Channel) -> bool {
     let in_one_block = channel.memory().is_some_and(|memory| {
         memory.size() <= MAX_SIZE && memory.start().as_u64() / BLOCK_2M == (memory.end().as_u64() - 1) / BLOCK_2M

@@ -56,7 +56,7 @@ impl Input {
     pub(super) fn focus_on(&mut self, id: PartitionId, port: Port, output: &mut Output) {
         let source = match port {
             Port::Uart if id.index() < self.plan.partitions.len() => Source::partition(id),
-            Port::Virtio if self.has_virtio(id) => Source::virtio(id),
+            Port::Virtio if self.has_virtio(id) => Source::virtio_console(id),
             Port::Uart | Port::Virtio => None,
         };
         if let Some(source) = source {
@@ -118,7 +118,7 @@ impl Input {
     fn obey(&mut self, key: Key, output: &mut Output) {
         match key {
             Key::Focus(id) => self.set_focus(id, Port::Uart, output),
-            Key::Virtio => self.focus_virtio(output),
+            Key::VirtioConsole => self.focus_virtio(output),
             Key::Help => tell(Command::Help, 0, 0),
             Key::Status => {
                 tell(Command::Status, 0, 0);

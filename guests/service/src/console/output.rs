@@ -66,7 +66,7 @@ impl Output {
 
     /// The ring of a partition's virtio console.
     fn virtio(&self, partition: PartitionId) -> Option<&Ring<RING>> {
-        console::Source::virtio(partition).and_then(|source| self.rings.get(source.index()))
+        console::Source::virtio_console(partition).and_then(|source| self.rings.get(source.index()))
     }
 
     /// How much text of a partition's virtio console there is room for.

@@ -1,6 +1,6 @@
 //! A channel whose ends are both bare-metal guests, without a service partition.
 
-use super::SHORT;
+use super::{REFUSED, SHORT};
 use crate::conversation::Conversation;
 use crate::counters::Counters;
 use crate::machine::Recipe;
@@ -8,6 +8,8 @@ use crate::probe::{Answer, Probe, field};
 use crate::promises::linux::gic;
 use crate::run::Run;
 use crate::scenario::{Kind, Scenario, When, promise};
+use abi::channel::RING_DOORBELL;
+use abi::machine::channel_ipa;
 use anyhow::{Context, Result, bail, ensure};
 
 const ALICE: Probe = Probe { name: "alice", digit: 1 };
@@ -15,11 +17,8 @@ const BOB: Probe = Probe { name: "bob", digit: 2 };
 const MALLORY: Probe = Probe { name: "mallory", digit: 3 };
 
 /// Where the guests of `tests/systems/channel-probes.toml` see the channel of Alice and Bob, and its first ring.
-const MEMORY: u64 = 0x0b20_0000;
+const MEMORY: u64 = channel_ipa(0).as_u64();
 const RING: u64 = MEMORY + 0x100;
-/// The hypercall that rings, and its answer to who has no end.
-const HYPERCALL: &str = "hvc 0xc6004300";
-const REFUSED: u64 = -2_i64 as u64;
 /// Many times what a ring holds.
 const BYTES: u64 = 100_000;
 
@@ -107,7 +106,7 @@ fn foreign(console: &mut Conversation) -> Result<()> {
     // A channel of two others, none, and none in any number of bits.
     let foreign = ["0", "2", "8", "0x100000001", "0xffffffffffffffff"];
     for number in foreign {
-        let answer = MALLORY.ok(console, &format!("{HYPERCALL} {number}"))?;
+        let answer = MALLORY.ok(console, &format!("hvc {RING_DOORBELL:#x} {number}"))?;
         ensure!(field(&answer, "x0") == Some(REFUSED), "channel {number}: {answer}");
     }
     let counted = refused(console)? - before;
@@ -116,7 +115,7 @@ fn foreign(console: &mut Conversation) -> Result<()> {
         ensure!(state(console, probe, "rung")? == rung, "{} was rung", probe.name);
     }
     // Her own is hers.
-    let answer = MALLORY.ok(console, &format!("{HYPERCALL} 1"))?;
+    let answer = MALLORY.ok(console, &format!("hvc {RING_DOORBELL:#x} 1"))?;
     ensure!(field(&answer, "x0") == Some(0), "her own channel: {answer}");
     Ok(())
 }

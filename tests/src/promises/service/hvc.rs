@@ -1,7 +1,6 @@
 //! N10: a console of its own device beside the PL011, on a Linux whose service partition crashes in the end.
 
 use super::{El2, boot};
-use crate::conversation::Conversation;
 use crate::counters::CTRL_T;
 use crate::disk::Disk;
 use crate::life::History;
@@ -18,9 +17,9 @@ const SHORT: u64 = 20;
 /// Seconds for a piece of work in which the service crashes.
 const WORK: u64 = 60;
 /// What is typed to move the keyboard to the first partition, to the second, and to the virtio console of whoever has it.
-const FIRST: [u8; 2] = [CTRL_T, b'1'];
-const SECOND: [u8; 2] = [CTRL_T, b'2'];
-const VIRTIO: [u8; 2] = [CTRL_T, b'h'];
+const FIRST: u8 = b'1';
+const SECOND: u8 = b'2';
+const VIRTIO: u8 = b'h';
 /// Lines of a flood, and bytes of each without its end.
 const LINES: usize = 600;
 const LINE: usize = 99;
@@ -54,19 +53,13 @@ fn hvc(run: &mut Run) -> Result<()> {
     run.promise("typed_bytes_reach_only_the_console_with_the_keyboard", |_| focus(&mut shell));
     run.promise("what_hvc0_prints_is_tagged_while_another_has_the_keyboard", |_| tagged(&mut shell));
     run.promise("pasted_4_kib_arrive_with_their_checksum", |_| {
-        to(shell.console(), VIRTIO, "linux/hvc0")?;
+        shell.console().focus(VIRTIO, "linux/hvc0")?;
         paste(&mut shell)
     });
     run.promise("a_flood_loses_no_line_and_silences_nobody", |_| flood(&mut shell));
     run.promise("a_driver_that_tells_nonsense_breaks_its_own_console_only", |_| hostile(&mut shell));
     run.promise("what_is_typed_while_the_service_crashes_arrives_and_the_keyboard_stays", |_| crash(&mut shell));
     Ok(())
-}
-
-/// Moves the keyboard.
-fn to(console: &mut Conversation, keys: [u8; 2], owner: &str) -> Result<()> {
-    console.send(keys)?;
-    console.expect(&format!("keyboard: {owner}\r\n"), SHORT).map(drop)
 }
 
 /// The terminal behind the shell's input.
@@ -78,7 +71,7 @@ fn expect_tty(shell: &mut Shell, wanted: &str) -> Result<()> {
 
 fn login(shell: &mut Shell) -> Result<()> {
     let console = shell.console();
-    to(console, VIRTIO, "linux/hvc0")?;
+    console.focus(VIRTIO, "linux/hvc0")?;
     // It may have been there before the keyboard was: then it is shown first.
     let deadline = console.deadline(SHORT);
     console.transcript().wait(0, deadline, "hvc0's prompt", |bytes| {
@@ -93,16 +86,16 @@ fn login(shell: &mut Shell) -> Result<()> {
 fn focus(shell: &mut Shell) -> Result<()> {
     const NOTE: &str = "tty >>/tmp/ttys";
     shell.run(NOTE, SHORT)?;
-    to(shell.console(), FIRST, "linux")?;
+    shell.console().focus(FIRST, "linux")?;
     shell.run(NOTE, SHORT)?;
-    to(shell.console(), SECOND, "alice")?;
+    shell.console().focus(SECOND, "alice")?;
     shell.console().send("uptime\n")?;
     shell.console().expect("ok ", SHORT)?;
-    to(shell.console(), VIRTIO, "alice/hvc0")?;
+    shell.console().focus(VIRTIO, "alice/hvc0")?;
     // Nobody listens there.
     shell.console().send("tty >>/tmp/ttys\n")?;
-    to(shell.console(), FIRST, "linux")?;
-    to(shell.console(), VIRTIO, "linux/hvc0")?;
+    shell.console().focus(FIRST, "linux")?;
+    shell.console().focus(VIRTIO, "linux/hvc0")?;
     shell.run(NOTE, SHORT)?;
     let said = shell.run("cat /tmp/ttys", SHORT)?;
     ensure!(said == "/dev/hvc0\n/dev/ttyAMA0\n/dev/hvc0", "what was typed came to {said:?}");
@@ -110,7 +103,7 @@ fn focus(shell: &mut Shell) -> Result<()> {
 }
 
 fn tagged(shell: &mut Shell) -> Result<()> {
-    to(shell.console(), FIRST, "linux")?;
+    shell.console().focus(FIRST, "linux")?;
     expect_tty(shell, "/dev/ttyAMA0")?;
     // Behind the prompt that the shell there has left open; the second line moves no cursor and asks the terminal nothing.
     shell.console().send("printf 'seen %d\\n\\033[2J\\033[cplain\\n' 42 >/dev/hvc0\n")?;
@@ -122,7 +115,7 @@ fn tagged(shell: &mut Shell) -> Result<()> {
 
 /// The flood goes on while EL2 and the shell on the PL011 answer.
 fn flood(shell: &mut Shell) -> Result<()> {
-    to(shell.console(), FIRST, "linux")?;
+    shell.console().focus(FIRST, "linux")?;
     let from = shell.console().seen();
     let flood = format!("dd if=/dev/zero bs={LINE} count={LINES} 2>/dev/null | tr '\\0' f | fold -w {LINE} >/dev/hvc0");
     shell.run(&format!("(sh -c \"{flood}; echo; echo end of it >/dev/hvc0\" &)"), SHORT)?;
@@ -144,17 +137,17 @@ fn flood(shell: &mut Shell) -> Result<()> {
 /// The probe's console is told nonsense while bytes are typed for it.
 fn hostile(shell: &mut Shell) -> Result<()> {
     let console = shell.console();
-    to(console, SECOND, "alice")?;
+    console.focus(SECOND, "alice")?;
     console.send("vattack 1 10 1200\n")?;
     console.expect("vattack 1 10 1200\r\n", SHORT)?;
-    console.send(VIRTIO)?;
+    console.send([CTRL_T, VIRTIO])?;
     console.send("what is typed meanwhile\n".repeat(20))?;
     let said =
         console.expect_line("alice's answer", WORK, |line| line.strip_prefix("alice| ok ").map(str::to_owned))?;
     // How many of its rounds the service gets to see is the host's matter.
     ensure!(field(&said, "broken").is_some_and(|broken| broken > 0), "it was no attack: alice said {said:?}");
-    to(shell.console(), FIRST, "linux")?;
-    to(shell.console(), VIRTIO, "linux/hvc0")?;
+    shell.console().focus(FIRST, "linux")?;
+    shell.console().focus(VIRTIO, "linux/hvc0")?;
     expect_tty(shell, "/dev/hvc0")
 }
 
@@ -163,15 +156,15 @@ fn crash(shell: &mut Shell) -> Result<()> {
     let before = History::ask(shell.console(), "service")?.restarts;
     ensure!(before == 0, "the service has restarted {before} times before anything was to crash it");
     let console = shell.console();
-    to(console, SECOND, "alice")?;
+    console.focus(SECOND, "alice")?;
     for order in ["open 0", "scan"] {
         console.send(format!("{order}\n"))?;
         console.expect(&format!("{order}\r\n"), SHORT)?;
         console.expect("ok ", WORK)?;
     }
     console.send("io 1 3500 64 4096 50\n")?;
-    console.send(FIRST)?;
-    console.send(VIRTIO)?;
+    console.send([CTRL_T, FIRST])?;
+    console.send([CTRL_T, VIRTIO])?;
     let pad = "p".repeat(200);
     for n in 0..CRASHES {
         console.expect("partition 'service' restarts: life ", WORK)?;

@@ -68,7 +68,7 @@ fn channel(table: &Table<'_, '_>, found: &mut Vec<Diagnostic>) -> ChannelFile {
         span: table.span(),
         name: table.string("name", found).then(|text, span| name(text, span, found)),
         between: between(table, found),
-        size: table.size("size", found).then(|bytes, span| size(bytes, span, found)),
+        size: table.size("size", found, "\"64K\"").then(|bytes, span| size(bytes, span, found)),
         port: table.integer("port", found).then(|port, span| self::port(port, span, found)),
     };
     for (key, is_there, help) in [
