@@ -6,10 +6,12 @@
 //! ctl [-p PORT] beats            how many there were, and whether one was lost
 //! ctl [-p PORT] histogram        how late they were
 //! ctl [-p PORT] flood LINES      so many lines of nonsense, without a look at the answers; says when it has begun
+//! ctl [-p PORT] flood LINES ...  and then the order behind that; says when it is given, too
 //! ```
 //! A stream socket to port 5000 of the host (AF_VSOCK, CID 2) is all that it needs of Linux; it is a static program of a few
 //! kilobytes. Each order begins with a number of this process, and so does its answer: what was meant for an earlier
-//! connection is not taken for it. Ends with 0, with 1 if the order was refused, with 2 if nobody answered.
+//! connection is not taken for it. A mark and an end of line come before it: a client that was killed may have left the beginning
+//! of its own order, which is none with that behind it. Ends with 0, with 1 if the order was refused, with 2 if nobody answered.
 #![no_std]
 #![no_main]
 
@@ -25,8 +27,10 @@ const PORT: u32 = 5000;
 const PATIENCE: i64 = 30;
 /// Longest line.
 const LINE: usize = 512;
-/// A line of nonsense.
-const NONSENSE: &[u8; 64] = b"flood flood flood flood flood flood flood flood flood flood foo\n";
+/// A line of nonsense. No whole number of them fills a ring, so that a flood that is killed leaves a piece of one.
+const NONSENSE: &[u8; 63] = b"flood flood flood flood flood flood flood flood flood flood fo\n";
+/// What ends the line of somebody else, and makes it no order.
+const CUT: &[u8] = b"?\n";
 
 /// A line in the making; what does not fit is lost.
 struct Line {
@@ -85,11 +89,10 @@ extern "C" fn ctl_main(stack: *const u64) -> ! {
     let tag = order.len;
     let mut flood = None;
     for (n, word) in words.enumerate() {
-        let _ = write!(order, " {word}");
         match (n, flood) {
             (0, _) if word == "flood" => flood = Some(0),
             (1, Some(_)) => flood = word.parse().ok(),
-            _ => {}
+            _ => drop(write!(order, " {word}")),
         }
     }
     order.push(b'\n');
@@ -102,11 +105,17 @@ extern "C" fn ctl_main(stack: *const u64) -> ! {
             if n == 1 {
                 let _ = OUTPUT.write(b"flooding\n");
             }
-            socket.write(NONSENSE).unwrap_or_else(|errno| lost(errno));
+            socket.send(NONSENSE).unwrap_or_else(|errno| lost(errno));
         }
-        exit(0)
+        if order.len == tag + 1 {
+            exit(0)
+        }
     }
-    socket.write(order.bytes()).unwrap_or_else(|errno| lost(errno));
+    socket.send(CUT).unwrap_or_else(|errno| lost(errno));
+    socket.send(order.bytes()).unwrap_or_else(|errno| lost(errno));
+    if flood.is_some() {
+        let _ = OUTPUT.write(b"ordered\n");
+    }
     let tag = order.bytes().get(..tag).unwrap_or_default();
     exit(answer(socket, tag))
 }
