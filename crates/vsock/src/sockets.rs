@@ -78,14 +78,25 @@ impl Sockets {
             return self.refuse(header);
         };
         let room = room_of(place);
-        let is_free = port.connection.is_none() && port.reset.is_none();
+        // A reset that is still to be sent to this port of the guest's would end what begins now.
+        let is_reset_on_its_way =
+            |answer: &Header| (answer.source_port, answer.target_port) == (header.target_port, header.source_port);
+        let is_free =
+            port.connection.is_none() && port.reset.is_none() && !self.answers.iter().any(is_reset_on_its_way);
         let own = port.connection.as_mut().filter(|connection| connection.peer == header.source_port);
         match (own, header.operation, room) {
             (None, Some(Operation::Request), Some(_)) if is_free => {
                 port.connection = Some(Connection::new(header));
                 Event::None
             }
-            (None, ..) => self.refuse(header),
+            (None, ..) => {
+                if let (Some(Operation::Request), Some(holder)) = (header.operation, &mut port.connection) {
+                    // A guest that was told that all connections are gone has ended the one that began meanwhile, too, and
+                    // nobody hears of it: the next who asks finds out.
+                    holder.doubt();
+                }
+                self.refuse(header)
+            }
             (Some(_), Some(Operation::Reset), _) => {
                 port.connection = None;
                 Event::None
@@ -123,7 +134,17 @@ impl Sockets {
         }
     }
 
-    /// The next packet for the guest that has no data, if there is one.
+    /// Whether [`Sockets::answer`] has something.
+    pub fn has_answer(&self, room_of: impl Fn(usize) -> Option<Room>) -> bool {
+        let is_due = |(place, port): (usize, &Port)| {
+            let due = |connection: &Connection| connection.due(room_of(place)?);
+            port.reset.is_some() || port.connection.as_ref().and_then(due).is_some()
+        };
+        !self.answers.is_empty() || self.ports.iter().enumerate().any(is_due)
+    }
+
+    /// The next packet for the guest that has no data, if there is one. It says what is so now, and a later packet of the
+    /// guest's may make it untrue: ask when the guest has a buffer for it.
     pub fn answer(&mut self, mut room_of: impl FnMut(usize) -> Option<Room>) -> Option<Header> {
         if let Some(answer) = self.answers.pop_front() {
             return Some(answer);
@@ -134,6 +155,7 @@ impl Sockets {
             }
             let (Some(connection), Some(room)) = (&mut port.connection, room_of(place)) else { continue };
             if let Some(operation) = connection.due(room) {
+                connection.note_sent(operation);
                 let peer = connection.peer;
                 let (room, taken) = connection.credit_to_send(0, room);
                 return Some(Header { room, taken, ..header(self.guest_cid, port.number, peer, operation) });

@@ -6,11 +6,13 @@
 //! ctl [-p PORT] beats            how many there were, and whether one was lost
 //! ctl [-p PORT] histogram        how late they were
 //! ctl [-p PORT] flood LINES      so many lines of nonsense, without a look at the answers; says when it has begun
+//! ctl [-p PORT] flood LINES ...  and then the order behind that; says when it is given, too
 //! ```
 //! A stream socket to port 5000 of the host (AF_VSOCK, CID 2) is all that it needs of Linux; it is a static program of a few
 //! kilobytes. Each order begins with a number of this process, and so does its answer: what was meant for an earlier
-//! connection is not taken for it. Ends with 0, with 1 if the order was refused, with 2 if nobody answered, with 64 if it was
-//! used in another way.
+//! connection is not taken for it. A mark and an end of line come before it: a client that was killed may have left the beginning
+//! of its own order, which is none with that behind it. Ends with 0, with 1 if the order was refused, with 2 if nobody answered,
+//! with 64 if it was used in another way.
 #![no_std]
 #![no_main]
 
@@ -30,8 +32,10 @@ const UNANSWERED: u64 = 2;
 const USAGE: u64 = 64;
 /// Longest line.
 const LINE: usize = 512;
-/// A line of nonsense.
-const NONSENSE: &[u8; 64] = b"flood flood flood flood flood flood flood flood flood flood foo\n";
+/// A line of nonsense. No whole number of them fills a ring, so that a flood that is killed leaves a piece of one.
+const NONSENSE: &[u8; 63] = b"flood flood flood flood flood flood flood flood flood flood fo\n";
+/// What ends the line of somebody else, and makes it no order.
+const CUT: &[u8] = b"?\n";
 
 /// A line in the making; what does not fit is lost.
 struct Line {
@@ -84,15 +88,27 @@ extern "C" fn ctl_main(stack: *const u64) -> ! {
         fail(USAGE, format_args!("use: ctl [-p PORT] rate|rate HZ|beats|histogram|flood LINES"))
     };
     let socket = connect(port);
+    let send = |bytes: &[u8]| socket.send(bytes).unwrap_or_else(|errno| lost(errno));
     if let Some(lines) = flood {
-        self::flood(socket, lines);
-        exit(0)
+        for n in 0..lines {
+            if n == 1 {
+                let _ = OUTPUT.write(b"flooding\n");
+            }
+            send(NONSENSE);
+        }
+        if order.bytes().is_empty() {
+            exit(0)
+        }
     }
     let (mut line, tag) = (Line::EMPTY, tag());
     line.append(tag.bytes());
     line.append(order.bytes());
     line.push(b'\n');
-    socket.write(line.bytes()).unwrap_or_else(|errno| lost(errno));
+    send(CUT);
+    send(line.bytes());
+    if flood.is_some() {
+        let _ = OUTPUT.write(b"ordered\n");
+    }
     exit(answer(socket, tag.bytes()))
 }
 
@@ -101,7 +117,7 @@ struct Command {
     port: u32,
     /// What is for the control loop to read, each word behind a blank.
     order: Line,
-    /// So many lines of nonsense instead.
+    /// So many lines of nonsense before it.
     flood: Option<u64>,
 }
 
@@ -115,9 +131,9 @@ fn parse(words: impl Iterator<Item = &'static str>) -> Option<Command> {
     let mut command = Command { port, order: Line::EMPTY, flood: None };
     if words.next_if_eq(&"flood").is_some() {
         command.flood = Some(words.next()?.parse().ok()?);
-        return words.next().is_none().then_some(command);
+    } else {
+        words.peek()?;
     }
-    words.peek()?;
     for word in words {
         command.order.push(b' ');
         command.order.append(word.as_bytes());
@@ -140,16 +156,6 @@ fn tag() -> Line {
     // A line takes what fits.
     let _ = write!(tag, "{}", linux::process());
     tag
-}
-
-/// Writes nonsense, and says when that has begun.
-fn flood(socket: File, lines: u64) {
-    for n in 0..lines {
-        if n == 1 {
-            let _ = OUTPUT.write(b"flooding\n");
-        }
-        socket.write(NONSENSE).unwrap_or_else(|errno| lost(errno));
-    }
 }
 
 /// Reads lines until one has the tag; prints what is behind it. The program's status.

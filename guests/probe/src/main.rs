@@ -136,6 +136,7 @@ const COMMANDS: &[Command] = &[
     ("copen", "NAME: its end of that channel; ok channel=NUMBER capacity=BYTES", channel::open),
     ("cstate", "ok anew=.. peer=.. available=.. free=.. rung=..: of the open channel", channel::state),
     ("cring", "rings the other end; ok", channel::ring),
+    ("clie", "ROUNDS SEED: stores to any word, and rings after each; ok lies=..", channel::lie),
     ("cwatch", "COUNT: sleeps until it was rung more often than that; ok anew=.. rung=..", channel::watch),
     ("csay", "BYTES SEED: writes so many and rings; ok said=.. sleeps=..", channel::say),
     ("chear", "BYTES SEED: reads and checks what `csay` writes; ok heard=.. sleeps=..", channel::hear),

@@ -7,6 +7,7 @@ use crate::arch::insn;
 use crate::board::board;
 use ::channel::Side;
 pub use ::channel::{Continuity, End};
+pub use abi::channel::ENDS;
 use abi::channel::{COMPATIBLE, MAX_CHANNELS, MAX_SIZE, RING_DOORBELL};
 use abi::machine::channel_ipa;
 use core::sync::atomic::AtomicU64;

@@ -33,7 +33,7 @@ impl ChannelEnd {
     /// What the other end has not taken. `None`: it has not begun, or says what cannot be.
     fn room(&self) -> Option<Room> {
         let unread = self.end.unread().filter(|_| self.end.has_peer())?;
-        Some(Room { capacity: self.end.capacity(), unread })
+        Some(Room { capacity: self.end.capacity(), unread, unheard: self.end.available() })
     }
 }
 
@@ -43,8 +43,8 @@ pub(super) struct Broker {
     pub(super) events: Link,
     sockets: Sockets,
     ends: Vec<ChannelEnd>,
-    /// What the guest is to be sent next, when it has a buffer for it.
-    answer: Option<Header>,
+    /// The channel that is looked at first for something to send: a peer that always has something leaves the others theirs.
+    first: usize,
     /// An earlier life's connections are gone, and the guest has not heard.
     has_lost: bool,
     /// A packet's data between the channel and the guest's buffer.
@@ -81,7 +81,7 @@ impl Broker {
             events: Link::new(EVENT, events),
             sockets: Sockets::new(cid.into(), own().map(|channel| channel.port)),
             ends: own().map(end_of).collect(),
-            answer: None,
+            first: 0,
             has_lost: false,
             copy: Box::new([0; MAX_PAYLOAD]),
         }
@@ -101,7 +101,6 @@ impl Broker {
     /// Nobody is connected.
     pub(super) fn forget(&mut self) {
         self.sockets.forget();
-        self.answer = None;
         self.has_lost = false;
     }
 
@@ -117,16 +116,25 @@ impl Broker {
                 self.sockets.close(place);
             }
         }
-        self.tell_loss(ram, chain)?;
-        let has_taken = self.take(sent, ram, chain)?;
-        let has_given = self.give(ram, chain)?;
-        let has_dropped = self.drop_unheard();
+        let has_moved = self.move_all(sent, ram, chain);
+        // What was read or written before one of the guest's rings turned out to be broken is the other end's all the same.
         for own in &mut self.ends {
             if core::mem::take(&mut own.owes_ring) {
-                // Refused never: EL2 validated the channels that the plan names.
+                // The tool writes plan and manifest from one file. EL2 reads the manifest only, and refuses a number that is not
+                // the service's: nobody is rung then, and nothing follows for anybody here.
                 let _ = hypercall::ring_doorbell(own.number);
             }
         }
+        has_moved
+    }
+
+    /// All of a turn but the rings to other ends.
+    fn move_all(&mut self, sent: &mut Link, ram: &Ram, chain: &mut Chain) -> Result<bool, Broken> {
+        self.tell_loss(ram, chain)?;
+        let has_taken = self.take(sent, ram, chain)?;
+        // Before a connection can begin: what was said to the last one is not for the next.
+        let has_dropped = self.drop_unheard();
+        let has_given = self.give(ram, chain)?;
         Ok(has_taken || has_given || has_dropped)
     }
 
@@ -172,19 +180,17 @@ impl Broker {
     /// Sends what is to be sent, as far as the guest has buffers.
     fn give(&mut self, ram: &Ram, chain: &mut Chain) -> Result<bool, Broken> {
         for count in 0..CAP {
-            if self.answer.is_none() {
-                let Self { sockets, ends, .. } = self;
-                self.answer = sockets.answer(|place| ends.get(place).and_then(ChannelEnd::room));
-            }
-            let own = self.heard();
-            if self.answer.is_none() && own.is_none() {
+            if !self.has_something() {
                 return Ok(count > 0);
             }
             let Some(head) = self.received.next(ram, chain)? else { return Ok(count > 0) };
-            let written = match (self.answer.take(), own) {
-                (Some(answer), _) => Some(put_packet(ram, chain, &answer.bytes(), &[])?),
-                (None, Some(place)) => self.give_data(place, ram, chain)?,
-                (None, None) => None,
+            let Self { sockets, ends, .. } = self;
+            let written = match sockets.answer(|place| ends.get(place).and_then(ChannelEnd::room)) {
+                Some(answer) => Some(put_packet(ram, chain, &answer.bytes(), &[])?),
+                None => match self.heard() {
+                    Some(place) => self.give_data(place, ram, chain)?,
+                    None => None,
+                },
             };
             match written {
                 Some(written) => self.received.give_back(ram, head, written)?,
@@ -197,14 +203,21 @@ impl Broker {
         Ok(true)
     }
 
-    /// The first channel whose bytes somebody waits for.
+    /// Whether there is something to send to the guest.
+    fn has_something(&self) -> bool {
+        self.sockets.has_answer(|place| self.ends.get(place).and_then(ChannelEnd::room)) || self.heard().is_some()
+    }
+
+    /// The next channel whose bytes somebody waits for.
     fn heard(&self) -> Option<usize> {
-        let is_heard = |place: usize| self.sockets.credit(place).is_some_and(|credit| credit > 0);
-        self.ends.iter().enumerate().position(|(place, own)| is_heard(place) && own.end.available() > 0)
+        let has_credit = |place: usize| self.sockets.credit(place).is_some_and(|credit| credit > 0);
+        let has_bytes = |place: usize| self.ends.get(place).is_some_and(|own| own.end.available() > 0);
+        (self.first..self.ends.len()).chain(0..self.first).find(|place| has_credit(*place) && has_bytes(*place))
     }
 
     /// Fills a buffer from a channel. `None`: it was cleared meanwhile.
     fn give_data(&mut self, place: usize, ram: &Ram, chain: &Chain) -> Result<Option<u32>, Broken> {
+        self.first = place + 1;
         let (Some(own), Some(credit)) = (self.ends.get_mut(place), self.sockets.credit(place)) else {
             return Ok(None);
         };
@@ -221,10 +234,10 @@ impl Broker {
     fn drop_unheard(&mut self) -> bool {
         let mut has_dropped = false;
         for (place, own) in self.ends.iter_mut().enumerate() {
-            if self.sockets.credit(place).is_none() && own.end.available() > 0 {
-                let has_read = own.end.read(self.copy.as_mut_slice()) > 0;
-                own.owes_ring |= has_read;
-                has_dropped |= has_read;
+            if self.sockets.credit(place).is_none() {
+                let has_skipped = own.end.skip();
+                own.owes_ring |= has_skipped;
+                has_dropped |= has_skipped;
             }
         }
         has_dropped
@@ -232,15 +245,13 @@ impl Broker {
 
     /// Asks the driver to kick. Whether there is something for [`Broker::turn`].
     pub(super) fn request_kicks(&mut self, ram: &Ram) -> Result<bool, Broken> {
-        let has_buffers = self.received.request_kicks(ram)?;
+        let has_buffers = self.received.request_kicks(ram)? || self.received.is_parked();
         let has_events = self.events.request_kicks(ram)?;
-        let is_heard = self.heard().is_some();
+        let has_something = self.has_something();
         let is_news = |(place, own): (usize, &ChannelEnd)| {
             own.end.is_over() || (self.sockets.credit(place).is_none() && own.end.available() > 0)
         };
-        Ok((has_buffers && (is_heard || self.answer.is_some()))
-            || (has_events && self.has_lost)
-            || self.ends.iter().enumerate().any(is_news))
+        Ok((has_buffers && has_something) || (has_events && self.has_lost) || self.ends.iter().enumerate().any(is_news))
     }
 }
 
