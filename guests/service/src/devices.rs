@@ -229,7 +229,7 @@ impl Devices {
                     has_work |= match &device.backend {
                         // Where there is no room, the UART or a line's age says when there is.
                         Backend::Console(terminal) => {
-                            (is_there || device.link.is_parked()) && terminal.has_room(console)
+                            (is_there || device.link.is_parked()) && terminal.would_take(console)
                         }
                         _ => is_there && !device.is_resting() && !device.is_blocked(),
                     }
@@ -244,9 +244,13 @@ impl Devices {
         has_work
     }
 
-    /// When a device that rests may go on.
+    /// When a device that rests may go on, or a console waits no longer.
     pub fn deadline(&self) -> Option<u64> {
-        self.all.iter().filter_map(|device| device.resumes_at).min()
+        let deadline = |device: &Device| match &device.backend {
+            Backend::Console(terminal) => terminal.deadline(),
+            _ => device.resumes_at,
+        };
+        self.all.iter().filter_map(deadline).min()
     }
 }
 
@@ -304,7 +308,7 @@ impl Device {
             broker.links().into_iter().for_each(|link| link.set_broken(epoch));
             broker.forget();
         }
-        self.forget_typed();
+        self.forget_console();
     }
 
     fn stop(&mut self, epoch: u64) {
@@ -318,12 +322,12 @@ impl Device {
             broker.links().into_iter().for_each(|link| link.stop(epoch));
             broker.forget();
         }
-        self.forget_typed();
+        self.forget_console();
     }
 
-    fn forget_typed(&mut self) {
+    fn forget_console(&mut self) {
         if let Backend::Console(console) = &mut self.backend {
-            console.keyboard.forget();
+            console.forget();
         }
     }
 
