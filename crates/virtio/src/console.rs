@@ -3,9 +3,9 @@
 //! It has no features of its own and nothing in its configuration space: no size, since a serial line does not tell one, no
 //! emergency write, since configuration spaces are not the service's to watch, and no further ports.
 //!
-//! A driver may take one buffer for each interrupt and leave the rest: Linux's does, since version 4.18. So a buffer is given
-//! back only when the driver has dealt with the one before ([`Reading`]), and event indexes, by which it would hear of no
-//! further buffer either, are not offered.
+//! A driver may take one buffer for each interrupt and leave the rest: Linux's does in version 4.18. So a buffer is given
+//! back only when the driver has dealt with the one before ([`Reading`]) or had the time to, and event indexes, by which it
+//! would hear of no further buffer either, are not offered.
 
 use crate::{Broken, Chain, Data, Features, GuestMemory};
 

@@ -110,7 +110,11 @@ const COMMANDS: &[Command] = &[
     ("rebind", "ROUNDS SEED: resets the open disk with requests in flight, and watches memory; ok", hostile::rebind),
     ("flyingreset", "SLOT SEED: SYSTEM_RESET with requests of that disk in flight", hostile::flying_reset),
     ("vread", "SLOT ROUNDS: loads every offset of the transport, in every size; ok", hostile::read_all),
-    ("vattack", "SLOT SEED ROUNDS: nonsense in registers and rings; ok faults=.. broken=..", hostile::attack),
+    (
+        "vattack",
+        "SLOT SEED ROUNDS: nonsense in registers and rings; ok faults=.. broken=.. received=..",
+        hostile::attack,
+    ),
     ("nopen", "SLOT IP: makes the driver of that network device ready, with that own address; ok mac=..", net::open),
     (
         "nping",

@@ -222,9 +222,13 @@ impl Devices {
         has_work
     }
 
-    /// When a device that rests may go on.
+    /// When a device that rests may go on, or a console waits no longer.
     pub fn deadline(&self) -> Option<u64> {
-        self.all.iter().filter_map(|device| device.resumes_at).min()
+        let deadline = |device: &Device| match &device.backend {
+            Backend::Console(terminal) => terminal.deadline(),
+            _ => device.resumes_at,
+        };
+        self.all.iter().filter_map(deadline).min()
     }
 }
 
@@ -258,7 +262,7 @@ impl Device {
         let is_there = self.link.request_kicks(&self.ram)?;
         match &mut self.backend {
             // Where there is no room, the UART or a line's age says when there is.
-            Backend::Console(terminal) => Ok((is_there || self.link.is_parked()) && terminal.has_room(console)),
+            Backend::Console(terminal) => Ok((is_there || self.link.is_parked()) && terminal.would_take(console)),
             // A driver without buffers for the answers kicks when it has some.
             Backend::Sockets(broker) => {
                 let has_news = self.link.is_running() && broker.request_kicks(&self.ram)?;
@@ -325,7 +329,7 @@ impl Device {
         }
         match &mut self.backend {
             Backend::Sockets(broker) => broker.forget(),
-            Backend::Console(console) => console.keyboard.forget(),
+            Backend::Console(console) => console.forget(),
             Backend::Lost | Backend::Entropy | Backend::Disk { .. } | Backend::Nic(_) => {}
         }
     }

@@ -68,11 +68,29 @@ pub fn bootargs(partition: &PartitionFile, kernel: &Kernel, size: u64) -> Option
     if partition.window.mode() != Mode::Window || !matches!(kernel, Kernel::Image { .. }) {
         return said.cloned();
     }
+    Some(with_window(said.map_or("", String::as_str), size))
+}
+
+fn with_window(said: &str, size: u64) -> String {
+    let (kernels, inits) = halves(said);
     let own = [("swiotlb=", format!("swiotlb={}", size / 2 / SLOT)), ("cma=", "cma=0".to_owned())];
-    let words = || said.into_iter().flat_map(|text| text.split_ascii_whitespace());
-    let missing = own.into_iter().filter(|(key, _)| !words().any(|word| word.starts_with(key)));
-    let parts: Vec<String> = said.cloned().into_iter().chain(missing.map(|(_, word)| word)).collect();
-    (!parts.is_empty()).then(|| parts.join(" "))
+    let words = || kernels.split_ascii_whitespace();
+    let missing =
+        own.iter().filter(|(key, _)| !words().any(|word| word.starts_with(key))).map(|(_, word)| word.as_str());
+    let parts: Vec<&str> =
+        [kernels].into_iter().chain(missing).chain([inits]).filter(|part| !part.is_empty()).collect();
+    parts.join(" ")
+}
+
+/// The kernel's part of a command line, and init's, which begins with the word `--`. Blanks between quotes end no word.
+fn halves(said: &str) -> (&str, &str) {
+    let is_word = |(before, rest): &(&str, &str)| {
+        let follows = rest.trim_start_matches('-');
+        let is_alone = rest.len() - follows.len() == 2 && !follows.starts_with(|c: char| !c.is_ascii_whitespace());
+        is_alone && !before.ends_with(|c: char| !c.is_ascii_whitespace()) && before.matches('"').count() % 2 == 0
+    };
+    let found = said.match_indices("--").map(|(at, _)| said.split_at(at)).find(is_word);
+    found.map_or((said, ""), |(kernels, inits)| (kernels.trim_ascii_end(), inits))
 }
 
 /// What is wrong with `bootargs`: what the file says, made longer by [`bootargs`].
@@ -89,4 +107,26 @@ pub fn too_long(partition: &PartitionFile, bootargs: &str) -> Option<Diagnostic>
         most.saturating_sub(longer)
     );
     Some(Diagnostic::new(span, title, help))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_window_needs_stands_before_what_is_inits() {
+        for (said, wanted) in [
+            ("", "swiotlb=1024 cma=0"),
+            ("quiet", "quiet swiotlb=1024 cma=0"),
+            ("quiet  -- --verbose x", "quiet swiotlb=1024 cma=0 -- --verbose x"),
+            ("-- x", "swiotlb=1024 cma=0 -- x"),
+            ("quiet --", "quiet swiotlb=1024 cma=0 --"),
+            ("cma=8M -- swiotlb=1", "cma=8M swiotlb=1024 -- swiotlb=1"),
+            ("--quiet a-- x", "--quiet a-- x swiotlb=1024 cma=0"),
+            (r#"a="b -- c" -- d"#, r#"a="b -- c" swiotlb=1024 cma=0 -- d"#),
+            ("swiotlb=1 cma=2", "swiotlb=1 cma=2"),
+        ] {
+            assert_eq!(with_window(said, 4 << 20), wanted, "{said:?}");
+        }
+    }
 }
