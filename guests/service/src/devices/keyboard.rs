@@ -1,7 +1,7 @@
 //! [`Keyboard`]: what was typed for a console, on its way to the driver.
 //!
-//! It waits in memory that no restart touches ([`console::Typed`]), so a life that ends between UART and driver loses nothing
-//! and gives nothing twice. What was typed for a driver goes when the driver does.
+//! It waits in memory that no restart touches ([`Typed`](::console::Typed)), so a life that ends between UART and driver
+//! loses nothing and gives nothing twice. What was typed for a driver goes when the driver does.
 
 use super::link::Link;
 use crate::kept::Typed;
