@@ -66,11 +66,14 @@ extern "C" fn boot_primary(device_tree: u64, load: u64) -> ! {
     VBAR_EL2.set(guest::vectors(Version::V3));
     memory::init(Pa::new(load));
     let board = BULKHEAD_BOARD;
-    let tree = find_tree(board, Pa::new(device_tree));
+    let mut tree = find_tree(board, Pa::new(device_tree));
     uart::open(board.uart, board.uart_intid);
     let (system, bundle) = read_manifest(board);
-    check_overlaps(system, bundle, &tree);
-    if let Err(error) = tree.check_resources(system) {
+    let image = Region::new(memory::image().start(), bundle.len() as u64).unwrap_or(tree.region);
+    if let Err(error) = tree.check_cores(system) {
+        refuse!("{error}");
+    }
+    if let Err(error) = tree.check_memory(system, image) {
         refuse!("{error}");
     }
     let version = tree.gic(board).unwrap_or_else(|error| refuse!("{error}"));
@@ -129,21 +132,6 @@ fn name_shared_cores(system: &System) {
                 let (first, second) = (first.name.as_str(), partition.name.as_str());
                 uart::emergency(format_args!("bulkhead: error: {core} belongs to '{first}' and '{second}'\r\n"));
             }
-        }
-    }
-}
-
-/// The bundle and the firmware's tree may lie anywhere: neither may lie in what the system gives away.
-fn check_overlaps(system: &System, bundle: &[u8], tree: &DeviceTree) {
-    let bundle = Region::new(memory::image().start(), bundle.len() as u64).unwrap_or(tree.region);
-    for (what, region) in [("this image", bundle), ("the firmware's device tree", tree.region)] {
-        let owner = core::iter::once(("EL2's frame pool", system.pool))
-            .chain(system.partitions.iter().flat_map(|p| p.banks.iter().map(|bank| (p.name.as_str(), bank.pa))))
-            .chain(system.service.map(|service| ("the service partition", service.kept)))
-            .chain(system.channels.iter().filter_map(|channel| Some(("a channel", channel.memory()?))))
-            .find(|(_, other)| other.overlaps(&region));
-        if let Some((owner, other)) = owner {
-            refuse!("the firmware put {what} at {region}, which overlaps {other} of {owner}: pin memory_at elsewhere");
         }
     }
 }
