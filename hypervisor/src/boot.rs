@@ -8,6 +8,7 @@ use crate::core_local::{self, Assignment, Core};
 use crate::exit::power;
 use crate::firmware::{self, DeviceTree};
 use crate::gic;
+use crate::hooks::Hooks;
 use crate::interrupt;
 use crate::memory;
 use crate::partition;
@@ -42,6 +43,7 @@ const AFFINITY: u64 = 0xff_00ff_ffff;
 
 unsafe extern "Rust" {
     safe static BULKHEAD_BOARD: &'static Board;
+    safe static BULKHEAD_HOOKS: &'static Hooks;
 }
 unsafe extern "C" {
     static secondary: u8;
@@ -67,7 +69,7 @@ extern "C" fn boot_primary(device_tree: u64, load: u64) -> ! {
     memory::init(Pa::new(load));
     let board = BULKHEAD_BOARD;
     let mut tree = find_tree(board, Pa::new(device_tree));
-    uart::open(board.uart, board.uart_intid);
+    open_console(board);
     let (system, bundle) = read_manifest(board);
     let image = Region::new(memory::image().start(), bundle.len() as u64).unwrap_or(tree.region);
     if let Err(error) = tree.check_cores(system) {
@@ -85,9 +87,16 @@ extern "C" fn boot_primary(device_tree: u64, load: u64) -> ! {
     start_all(board, system, bundle, &tree, version)
 }
 
+fn open_console(board: &Board) {
+    if let Some(prepare) = BULKHEAD_HOOKS.before_console {
+        prepare();
+    }
+    uart::open(board.uart, board.uart_intid);
+}
+
 fn find_tree(board: &'static Board, x0: Pa) -> DeviceTree {
     let tree = DeviceTree::map(x0).unwrap_or_else(|error| {
-        uart::open(board.uart, board.uart_intid);
+        open_console(board);
         refuse!("{error}")
     });
     if let Err(error) = tree.check_board(board) {

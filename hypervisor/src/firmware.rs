@@ -114,7 +114,7 @@ impl DeviceTree {
                         match name {
                             "cpus" => {
                                 // More than a system can have are not asked for.
-                                cpu(child).into_iter().for_each(|cpu| drop(cpus.push(cpu)));
+                                let _ = cpu(child).map(|cpu| cpus.push(cpu));
                             }
                             "soc" => note_device(gics, uart, child, Some(node)),
                             _ => memory.note_kept(child),
