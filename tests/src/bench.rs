@@ -8,8 +8,10 @@ use crate::disk_figures;
 use crate::elcount::{self, Stretches};
 use crate::figures;
 use crate::machine::{GicVersion, Recipe};
+use crate::monitor::Socket;
 use crate::net_figures;
 use crate::project::{self, Project};
+use crate::promises::boot_failures::RPI4_TREE;
 use crate::promises::speed;
 use crate::run::Run;
 use crate::scenario::Kind;
@@ -88,6 +90,21 @@ fn rows_of(recipe: Recipe, run: &Run) -> Result<Rows> {
     machine.expect_power_off(RUN)?;
     let text = machine.console.transcript().text_from(0);
     Ok(text.lines().filter_map(parse_row).collect())
+}
+
+/// The stretches of EL2 in the bench guest's phases, by the plugin, on a Raspberry Pi 4, which does not power off.
+pub fn measure_stretches_on_pi(run: &Run) -> Result<Vec<Stretches>> {
+    let out = run.directory().join("stretches-on-pi");
+    let option = format!("{},stretches=on", elcount::option(run.project, &out)?);
+    let socket = Socket::new()?;
+    let recipe = Recipe::raspi4b(&run.project.built(RPI4_TREE)?).kernel(&run.project.image("pi-bench")?);
+    let recipe = recipe.arg("-icount").arg("shift=0,sleep=off").arg("-plugin").arg(option);
+    let mut machine = socket.arguments().into_iter().fold(recipe, Recipe::arg).start(run)?;
+    let monitor = socket.accept(run)?;
+    machine.console.expect("BENCH-DONE", RUN)?;
+    monitor.quit()?;
+    machine.expect_power_off(RUN)?;
+    Stretches::read(&out)
 }
 
 /// The stretches of EL2 in the bench guest's phases, by the plugin.
