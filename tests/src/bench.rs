@@ -10,6 +10,7 @@ use crate::figures;
 use crate::machine::{GicVersion, Recipe};
 use crate::monitor::Socket;
 use crate::net_figures;
+use crate::pi_figures;
 use crate::project::{self, Project};
 use crate::promises::boot_failures::RPI4_TREE;
 use crate::promises::speed;
@@ -284,12 +285,27 @@ pub fn print(is_accepted: bool) -> Result<ExitCode> {
         }
         run.finish(Ok(()));
     }
+    print_pi(&project)?;
     project.close(true);
     println!();
     for complaint in &complaints {
         println!("{complaint}");
     }
     Ok(if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What differs on a Raspberry Pi 4: nothing should but its start.
+fn print_pi(project: &Project) -> Result<()> {
+    let run = Run::new(project, &speed::TABLE, Kind::Pi, &|_| true)?;
+    println!("\nraspi4b, instructions at EL2");
+    let start = pi_figures::start_of_control(&run)?;
+    println!("control's first instruction: {} on its core, at most {}", start.own, pi_figures::START_MAX);
+    println!("Linux's cores by then: {}; its kernel's copy alone: {}", start.loaders, start.copy);
+    for row in pi_figures::per_exit(&run, &measure_stretches(&run, GicVersion::V2)?)? {
+        println!("{row}");
+    }
+    run.finish(Ok(()));
+    Ok(())
 }
 
 /// Restarts and masked stretches, in instructions at EL2 on the guest's core, and what a disk and the network of the service

@@ -116,3 +116,15 @@ pub fn start_of_control(run: &Run) -> Result<StartOfControl> {
     let loaders = first.others.iter().skip(1).sum();
     Ok(StartOfControl { own: first.instructions, loaders, copy: kernel.context("no kernel")? / 64 * LINE })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn five_hundredths_are_alike_and_six_are_not() {
+        let is_alike = |pi| Exit { phase: 1, kind: "sync", virt: 10_000, pi }.is_alike();
+        assert!(is_alike(10_500) && is_alike(9_500));
+        assert!(!is_alike(10_501) && !is_alike(9_499));
+    }
+}
