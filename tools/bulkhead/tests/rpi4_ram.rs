@@ -5,6 +5,7 @@
 use addr::{Pa, Region};
 use bulkhead::file::Source;
 use bulkhead::plan::plan;
+use dtoolkit::memreserve::MemoryReservation;
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
 use flattree::Memory;
 use manifest::{System, fit};
@@ -28,6 +29,12 @@ fn with(mut node: DeviceTreeNode, name: &str, value: &[u8]) -> DeviceTreeNode {
 
 /// The memory of a board with these banks that keeps `kept`, through the blob and back.
 fn board(banks: &[(u64, u32)], kept: &[(u64, u32)]) -> Memory {
+    // What every tree of this board begins with.
+    board_with(banks, kept, &[(0, 0x1000)])
+}
+
+/// The same with these entries in the reservation block.
+fn board_with(banks: &[(u64, u32)], kept: &[(u64, u32)], entries: &[(u64, u64)]) -> Memory {
     let cells = |node| with(with(node, "#address-cells", &[0, 0, 0, 2]), "#size-cells", &[0, 0, 0, 1]);
     let mut reserved = cells(DeviceTreeNode::new_unchecked("reserved-memory"));
     // It has no place yet, and keeps nobody from one.
@@ -38,6 +45,7 @@ fn board(banks: &[(u64, u32)], kept: &[(u64, u32)]) -> Memory {
     root.add_child(node("memory@0", banks));
     let mut tree = DeviceTree::new();
     tree.root = root;
+    tree.memory_reservations = entries.iter().map(|&(start, size)| MemoryReservation::new(start, size)).collect();
     let mut blob = tree.to_dtb();
     flattree::sanitize(&mut blob).unwrap();
     let fdt = fdt::Fdt::new(&blob).unwrap();
@@ -125,6 +133,10 @@ fn r05_what_the_firmware_keeps_is_not_given_away() {
     let said = keeps(Pa::new(linux.end().as_u64() - 0x1000)).unwrap();
     assert!(said.starts_with("the firmware put what it keeps at [") && said.contains("of linux"), "{said}");
     assert_eq!(keeps(Pa::new(0x3b00_0000)), None, "nobody's");
+    // The second entry counts like the first.
+    let entries = [(0, 0x1000), (linux.start().as_u64() + 0x1000, 1)];
+    let said = refused(&system, &board_with(&low, &[], &entries)).unwrap();
+    assert!(said.starts_with("the firmware put what it keeps at [") && said.contains("of linux"), "{said}");
 }
 
 #[test]
