@@ -79,7 +79,7 @@ build/guests/u-boot.bin: scripts/debian-package scripts/debian-sources
 # --- Check ----------------------------------------------------------------------------------------------------------
 
 .PHONY: check test test-long bench
-check: fmt-check clippy-host clippy-target doc host-tests check-deps check-unsafe check-licences check-promises ## All that needs no QEMU
+check: fmt-check clippy-host clippy-target doc host-tests check-boards check-deps check-unsafe check-licences check-promises ## All that needs no QEMU
 	@echo 'check: clean'
 
 test: ## What CI runs: setup if needed, check, then one QEMU test per promise (FILTER=TEXT)
@@ -127,7 +127,10 @@ doc: ## Build the API documentation, warnings denied
 host-tests: ## Test the pure crates and the tool
 	@cargo test -q
 
-.PHONY: check-deps check-unsafe check-licences check-promises
+.PHONY: check-boards check-deps check-unsafe check-licences check-promises
+check-boards: ## The EL2 library names no board, and boards are tables
+	@$(HOUSE) boards
+
 check-deps: ## Dependencies point one way
 	@$(HOUSE) deps
 

@@ -8,6 +8,7 @@ use crate::core_local::{self, Assignment, Core};
 use crate::exit::power;
 use crate::firmware::{self, DeviceTree};
 use crate::gic;
+use crate::hooks::Hooks;
 use crate::interrupt;
 use crate::memory;
 use crate::partition;
@@ -42,6 +43,7 @@ const AFFINITY: u64 = 0xff_00ff_ffff;
 
 unsafe extern "Rust" {
     safe static BULKHEAD_BOARD: &'static Board;
+    safe static BULKHEAD_HOOKS: &'static Hooks;
 }
 unsafe extern "C" {
     static secondary: u8;
@@ -66,11 +68,14 @@ extern "C" fn boot_primary(device_tree: u64, load: u64) -> ! {
     VBAR_EL2.set(guest::vectors(Version::V3));
     memory::init(Pa::new(load));
     let board = BULKHEAD_BOARD;
-    let tree = find_tree(board, Pa::new(device_tree));
-    uart::open(board.uart, board.uart_intid);
+    let mut tree = find_tree(board, Pa::new(device_tree));
+    open_console(board);
     let (system, bundle) = read_manifest(board);
-    check_overlaps(system, bundle, &tree);
-    if let Err(error) = tree.check_resources(system) {
+    let image = Region::new(memory::image().start(), bundle.len() as u64).unwrap_or(tree.region);
+    if let Err(error) = tree.check_cores(system) {
+        refuse!("{error}");
+    }
+    if let Err(error) = tree.check_memory(system, image) {
         refuse!("{error}");
     }
     let version = tree.gic(board).unwrap_or_else(|error| refuse!("{error}"));
@@ -82,9 +87,16 @@ extern "C" fn boot_primary(device_tree: u64, load: u64) -> ! {
     start_all(board, system, bundle, &tree, version)
 }
 
+fn open_console(board: &Board) {
+    if let Some(prepare) = BULKHEAD_HOOKS.before_console {
+        prepare();
+    }
+    uart::open(board.uart, board.uart_intid);
+}
+
 fn find_tree(board: &'static Board, x0: Pa) -> DeviceTree {
     let tree = DeviceTree::map(x0).unwrap_or_else(|error| {
-        uart::open(board.uart, board.uart_intid);
+        open_console(board);
         refuse!("{error}")
     });
     if let Err(error) = tree.check_board(board) {
@@ -129,21 +141,6 @@ fn name_shared_cores(system: &System) {
                 let (first, second) = (first.name.as_str(), partition.name.as_str());
                 uart::emergency(format_args!("bulkhead: error: {core} belongs to '{first}' and '{second}'\r\n"));
             }
-        }
-    }
-}
-
-/// The bundle and the firmware's tree may lie anywhere: neither may lie in what the system gives away.
-fn check_overlaps(system: &System, bundle: &[u8], tree: &DeviceTree) {
-    let bundle = Region::new(memory::image().start(), bundle.len() as u64).unwrap_or(tree.region);
-    for (what, region) in [("this image", bundle), ("the firmware's device tree", tree.region)] {
-        let owner = core::iter::once(("EL2's frame pool", system.pool))
-            .chain(system.partitions.iter().flat_map(|p| p.banks.iter().map(|bank| (p.name.as_str(), bank.pa))))
-            .chain(system.service.map(|service| ("the service partition", service.kept)))
-            .chain(system.channels.iter().filter_map(|channel| Some(("a channel", channel.memory()?))))
-            .find(|(_, other)| other.overlaps(&region));
-        if let Some((owner, other)) = owner {
-            refuse!("the firmware put {what} at {region}, which overlaps {other} of {owner}: pin memory_at elsewhere");
         }
     }
 }

@@ -9,9 +9,9 @@ use addr::{BLOCK_2M, Pa, Region};
 use core::fmt;
 use fdt::Fdt;
 use fdt::node::FdtNode;
-use flattree::Malformed;
+use flattree::{Malformed, Memory};
 use heapless::Vec;
-use manifest::{Board, System};
+use manifest::{Board, System, Unfit};
 use vgic::Version;
 
 const MAGIC: u32 = 0xd00d_feed;
@@ -24,7 +24,6 @@ pub enum BoardError<'a> {
     Gic,
     GicElsewhere { version: Version, expected: Pa },
     Cores { expected: usize, found: usize },
-    Memory { what: &'a str, region: Region<Pa> },
 }
 
 impl fmt::Display for BoardError<'_> {
@@ -32,7 +31,7 @@ impl fmt::Display for BoardError<'_> {
         match self {
             Self::NoDeviceTree(x0) => write!(
                 f,
-                "no device tree at {x0} (x0): start this file as an arm64 Linux kernel, by QEMU -kernel, U-Boot booti or a Raspberry Pi's firmware with device_tree= set"
+                "no device tree at {x0} (x0): start this file as an arm64 Linux kernel, by QEMU -kernel, U-Boot booti or firmware that has a tree"
             ),
             Self::Malformed(pa, error) => write!(f, "the firmware's device tree at {pa} is malformed: {error}"),
             Self::WrongBoard { expected, found } => write!(
@@ -49,10 +48,6 @@ impl fmt::Display for BoardError<'_> {
                 f,
                 "the system needs {expected} cores, the board has {found}: start QEMU with -smp {expected} or set machine = {{ cores = {found} }}"
             ),
-            Self::Memory { what, region } => write!(
-                f,
-                "the board has no RAM at {region}, which the system gives to {what}: give QEMU the -m that `bulkhead qemu-args` prints, or set machine = {{ memory = ... }}"
-            ),
         }
     }
 }
@@ -63,7 +58,7 @@ pub struct DeviceTree {
     fdt: Fdt<'static>,
     /// Where it lies.
     pub region: Region<Pa>,
-    memory: Vec<Region<Pa>, MAX_RAM>,
+    memory: Memory,
     cpus: Vec<Cpu, { abi::MAX_CORES }>,
     gics: Vec<(Version, Pa), 4>,
     uart: Option<Pa>,
@@ -71,8 +66,6 @@ pub struct DeviceTree {
 
 /// MPIDR affinity and, for a spin table, the release address of a core.
 type Cpu = (u64, Option<Pa>);
-/// Most RAM ranges that a tree may name.
-const MAX_RAM: usize = 16;
 /// What trees call interrupt controllers: reading `compatible` of every node would double the walk.
 const GIC_NAMES: [&str; 3] = ["interrupt-controller", "intc", "gic"];
 /// What trees call PL011s.
@@ -96,10 +89,13 @@ impl DeviceTree {
         let size = u64::from(word(4).ok_or_else(refused)?);
         let region = Region::new(pa, size).filter(|_| size <= BLOCK_2M).ok_or_else(refused)?;
         let blob = memory::map_device_tree(pa, size);
-        // `fdt` asserts on trees that are malformed or hold FDT_NOP between nodes, as QEMU's for a Raspberry Pi does.
+        // `fdt` asserts on trees that are malformed or hold FDT_NOP between nodes, as some of QEMU's do.
         flattree::sanitize(blob).map_err(|error| BoardError::Malformed(pa, error))?;
+        let blob = &*blob;
+        let mut memory = Memory::default();
+        memory.note_reservations(blob);
         let fdt = Fdt::new(blob).map_err(|_| refused())?;
-        let mut tree = Self { fdt, region, memory: Vec::new(), cpus: Vec::new(), gics: Vec::new(), uart: None };
+        let mut tree = Self { fdt, region, memory, cpus: Vec::new(), gics: Vec::new(), uart: None };
         tree.collect();
         Ok(tree)
     }
@@ -109,17 +105,20 @@ impl DeviceTree {
         let Self { fdt, memory, cpus, gics, uart, .. } = self;
         let Some(root) = fdt.find_node("/") else { return };
         for node in root.children() {
-            match node.name.split('@').next() {
-                Some("memory") => {
-                    let banks = node.reg().into_iter().flatten();
-                    memory.extend(banks.filter_map(|bank| {
-                        Region::new(Pa::new(bank.starting_address as u64), bank.size.unwrap_or(0) as u64)
-                    }));
-                }
-                Some("cpus") => cpus.extend(node.children().filter_map(cpu)),
-                Some("soc") => {
+            let name = node.name.split('@').next().unwrap_or_default();
+            match name {
+                "memory" => memory.note_ram(node),
+                // One loop for all: EL2 has a size budget.
+                "cpus" | "soc" | "reserved-memory" => {
                     for child in node.children() {
-                        note_device(gics, uart, child, Some(node));
+                        match name {
+                            "cpus" => {
+                                // More than a system can have are not asked for.
+                                let _ = cpu(child).map(|cpu| cpus.push(cpu));
+                            }
+                            "soc" => note_device(gics, uart, child, Some(node)),
+                            _ => memory.note_kept(child),
+                        }
                     }
                 }
                 _ => note_device(gics, uart, node, None),
@@ -163,26 +162,18 @@ impl DeviceTree {
         self.cpus.get(usize::from(n)).copied()
     }
 
-    /// Refuses a board with fewer cores or less RAM than the system was placed for.
-    pub fn check_resources<'a>(&self, system: &'a System) -> Result<(), BoardError<'a>> {
+    /// Refuses a board with fewer cores than the system was placed for.
+    pub fn check_cores(&self, system: &System) -> Result<(), BoardError<'static>> {
         let (expected, found) = (usize::from(system.machine.cores), self.cpus.len());
-        if found < expected {
-            return Err(BoardError::Cores { expected, found });
-        }
-        self.check_ram("EL2's frame pool", system.pool)?;
-        for partition in &system.partitions {
-            for bank in &partition.banks {
-                self.check_ram(&partition.name, bank.pa)?;
-            }
-        }
-        Ok(())
+        if found < expected { Err(BoardError::Cores { expected, found }) } else { Ok(()) }
     }
 
-    fn check_ram<'a>(&self, what: &'a str, region: Region<Pa>) -> Result<(), BoardError<'a>> {
-        if self.memory.iter().any(|ram| ram.covers(&region)) {
-            return Ok(());
-        }
-        Err(BoardError::Memory { what, region })
+    /// Refuses a board without RAM that the system gives away, or where that is taken: by `image` with its bundle, by this
+    /// tree, or by what the firmware keeps. Either may lie anywhere.
+    pub fn check_memory<'a>(&mut self, system: &'a System, image: Region<Pa>) -> Result<(), Unfit<'a>> {
+        self.memory.take("this image", image);
+        self.memory.take("the firmware's device tree", self.region);
+        manifest::fit(system, &self.memory.ram, &self.memory.taken)
     }
 }
 
@@ -207,8 +198,8 @@ fn note_device(
     if !is_uart && !is_called(&GIC_NAMES) {
         return;
     }
-    let (Some(compatible), Some(reg)) = (node.compatible(), node.reg().and_then(|mut reg| reg.next())) else { return };
-    let address = reg.starting_address as u64;
+    let (Some(compatible), Some(registers)) = (node.compatible(), flattree::first_range(node)) else { return };
+    let address = registers.start().as_u64();
     let found = Pa::new(bus.and_then(|bus| through_ranges(bus, address)).unwrap_or(address));
     let is_compatible = |known: &[&str]| compatible.all().any(|name| known.contains(&name));
     if is_uart && is_compatible(&["arm,pl011"]) {

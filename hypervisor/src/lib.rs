@@ -27,6 +27,7 @@ mod fault;
 mod firmware;
 mod flight;
 mod gic;
+mod hooks;
 mod interrupt;
 mod load;
 mod lock;
@@ -39,6 +40,8 @@ mod uart;
 mod vcpu;
 mod virtio;
 
+pub use hooks::{Change, Hooks, change};
+
 /// What a platform's binary instantiates: the frequent exits, once for each GIC. For [`entry!`] only.
 ///
 /// This library is built for size, the binary for speed: generic code is compiled where it is used.
@@ -50,10 +53,14 @@ pub mod hot {
     pub use crate::interrupt::forward;
 }
 
-/// Makes a platform's binary: hands its board facts to the entry code and to its boot code, and compiles the exit path.
+/// Makes a platform's binary: hands its board facts and hooks to the entry code and to its boot code, and compiles the exit
+/// path.
 #[macro_export]
 macro_rules! entry {
     ($board:expr) => {
+        $crate::entry!($board, $crate::Hooks::NONE);
+    };
+    ($board:expr, $hooks:expr) => {
         // SAFETY: vectors.s branches to these four by name, and nothing else has the names.
         #[unsafe(no_mangle)]
         extern "C" fn exit_sync_v3(frame: &mut $crate::hot::GuestFrame) {
@@ -80,5 +87,8 @@ macro_rules! entry {
         // SAFETY: `boot_primary` reads this symbol by name, and nothing else has the name.
         #[unsafe(no_mangle)]
         static BULKHEAD_BOARD: &manifest::Board = &$board;
+        // SAFETY: as above.
+        #[unsafe(no_mangle)]
+        static BULKHEAD_HOOKS: &$crate::Hooks = &$hooks;
     };
 }

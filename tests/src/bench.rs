@@ -8,8 +8,11 @@ use crate::disk_figures;
 use crate::elcount::{self, Stretches};
 use crate::figures;
 use crate::machine::{GicVersion, Recipe};
+use crate::monitor::Socket;
 use crate::net_figures;
+use crate::pi_figures;
 use crate::project::{self, Project};
+use crate::promises::boot_failures::RPI4_TREE;
 use crate::promises::speed;
 use crate::run::Run;
 use crate::scenario::Kind;
@@ -88,6 +91,21 @@ fn rows_of(recipe: Recipe, run: &Run) -> Result<Rows> {
     machine.expect_power_off(RUN)?;
     let text = machine.console.transcript().text_from(0);
     Ok(text.lines().filter_map(parse_row).collect())
+}
+
+/// The stretches of EL2 in the bench guest's phases, by the plugin, on a Raspberry Pi 4, which does not power off.
+pub fn measure_stretches_on_pi(run: &Run) -> Result<Vec<Stretches>> {
+    let out = run.directory().join("stretches-on-pi");
+    let option = format!("{},stretches=on", elcount::option(run.project, &out)?);
+    let socket = Socket::new()?;
+    let recipe = Recipe::raspi4b(&run.project.built(RPI4_TREE)?).kernel(&run.project.image("pi-bench")?);
+    let recipe = recipe.arg("-icount").arg("shift=0,sleep=off").arg("-plugin").arg(option);
+    let mut machine = socket.arguments().into_iter().fold(recipe, Recipe::arg).start(run)?;
+    let monitor = socket.accept(run)?;
+    machine.console.expect("BENCH-DONE", RUN)?;
+    monitor.quit()?;
+    machine.expect_power_off(RUN)?;
+    Stretches::read(&out)
 }
 
 /// The stretches of EL2 in the bench guest's phases, by the plugin.
@@ -267,12 +285,27 @@ pub fn print(is_accepted: bool) -> Result<ExitCode> {
         }
         run.finish(Ok(()));
     }
+    print_pi(&project)?;
     project.close(true);
     println!();
     for complaint in &complaints {
         println!("{complaint}");
     }
     Ok(if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What differs on a Raspberry Pi 4: nothing should but its start.
+fn print_pi(project: &Project) -> Result<()> {
+    let run = Run::new(project, &speed::TABLE, Kind::Pi, &|_| true)?;
+    println!("\nraspi4b, instructions at EL2");
+    let start = pi_figures::start_of_control(&run)?;
+    println!("control's first instruction: {} on its core, at most {}", start.own, pi_figures::START_MAX);
+    println!("Linux's cores by then: {}; its kernel's copy alone: {}", start.loaders, start.copy);
+    for row in pi_figures::per_exit(&run, &measure_stretches(&run, GicVersion::V2)?)? {
+        println!("{row}");
+    }
+    run.finish(Ok(()));
+    Ok(())
 }
 
 /// Restarts and masked stretches, in instructions at EL2 on the guest's core, and what a disk and the network of the service

@@ -108,6 +108,34 @@ impl Start {
     }
 }
 
+/// A vCPU starts for the first time on its core: its partition's vCPU 0 right after reset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct First {
+    /// The partition's VMID.
+    pub vmid: u64,
+    /// What its core executed at EL2 since it is one of EL2's.
+    pub instructions: u64,
+    /// What each other core executed there by then, in the order in which they became EL2's. The first has all in its number
+    /// that any core executed before one was EL2's.
+    pub others: Vec<u64>,
+}
+
+impl First {
+    fn parse(line: &str) -> Option<Self> {
+        let mut words = line.strip_prefix("FIRST ")?.split_whitespace();
+        let mut field = |name| (words.next()? == name).then(|| words.next()?.parse().ok())?;
+        let (vmid, instructions) = (field("vmid")?, field("el2")?);
+        let others = (words.next()? == "others").then_some(words)?;
+        let others = others.map(|word| word.parse().ok()).collect::<Option<_>>()?;
+        Some(Self { vmid, instructions, others })
+    }
+
+    /// All that the plugin wrote to `file`, in order.
+    pub fn read(file: &Path) -> Result<Vec<Self>> {
+        read(file, "FIRST ", Self::parse)
+    }
+}
+
 /// What the core of one vCPU executed, in one phase of the bench guest or in all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Work {
@@ -206,6 +234,8 @@ mod tests {
         let start = Start::parse("START vmid 2 vcpu 1 el2 15953828").unwrap();
         assert_eq!(start, Start { vmid: 2, vcpu: 1, instructions: 15_953_828 });
         let line = "LONGEST vmid 1 vcpu 0 sync 1234 waited 7 esr 0x93800007 at 0x4000001400=12 0x4000001430=9";
+        let first = First::parse("FIRST vmid 2 el2 200 others 910 40").unwrap();
+        assert_eq!(first, First { vmid: 2, instructions: 200, others: vec![910, 40] });
         let longest = Longest::parse(line).unwrap();
         assert_eq!((longest.instructions, longest.waited, longest.esr), (1234, 7, 0x9380_0007));
         assert_eq!(longest.places, [(0x40_0000_1400, 12), (0x40_0000_1430, 9)]);

@@ -23,6 +23,7 @@ mod life;
 mod machine;
 mod monitor;
 mod net_figures;
+mod pi_figures;
 mod probe;
 mod project;
 mod promises;

@@ -1,7 +1,7 @@
 //! The table of all scenarios, by theme.
 
 mod beat;
-mod boot_failures;
+pub mod boot_failures;
 mod channel;
 mod clone;
 mod console;
@@ -12,6 +12,7 @@ mod linux;
 mod network;
 mod panic;
 pub mod restarts;
+mod rpi4;
 mod service;
 pub mod speed;
 mod torture;
@@ -32,6 +33,7 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
         linux::SCENARIOS,
         panic::SCENARIOS,
         restarts::SCENARIOS,
+        rpi4::SCENARIOS,
         speed::SCENARIOS,
         torture::SCENARIOS,
     ];

@@ -49,7 +49,12 @@
  * the guest: from a life's end on that core to the first instruction of the next one.
  *
  *   START vmid 1 vcpu 0 el2 410000
-  *
+ *
+ * When it starts one for the first time, a line tells what the core executed at EL2 since it set TPIDR_EL2, and what the
+ * others have by then, in the order in which they set theirs. The first has all that came before in its number too.
+ *
+ *   FIRST vmid 2 el2 200000 others 910000 40000 40000
+ *
  * cores=on reports, for each phase, what each core that has a guest executed: below EL2 and at EL2, the entries into EL2
  * (synchronous, IRQ, other), and `idle`: the instructions below EL2 of turns in which the service partition's loop found
  * nothing to do. It ends a turn with work by hint #98 and one without by hint #99. Cores are told apart as above.
@@ -284,14 +289,17 @@ static void on_el2_insn(unsigned vcpu, void *udata)
 	(void)udata;
 	here->insn++;
 	here->since++;
+	here->all.el2++;
 }
 
+/* VTTBR_EL2 is the vCPU's already. */
 static void on_el2_start(unsigned vcpu, void *udata)
 {
 	(void)vcpu;
 	(void)udata;
 	here->open = 0;
 	here->starts = 1;
+	here->vmid = (unsigned)(reg(vttbr_reg) >> 48);
 }
 
 static void on_el2_idle(unsigned vcpu, void *udata)
@@ -350,6 +358,16 @@ static void on_el2_eret(unsigned vcpu, void *udata)
 		pthread_mutex_lock(&tables);
 		fprintf(out, "START vmid %u vcpu %u el2 %lu\n", (unsigned)(g->vttbr >> 48), (unsigned)(g->vmpidr & 0xff),
 			here->since);
+		fflush(out);
+		pthread_mutex_unlock(&tables);
+	}
+	if (here->starts && !here->left) {
+		pthread_mutex_lock(&tables);
+		fprintf(out, "FIRST vmid %u el2 %lu others", here->vmid, here->all.el2);
+		for (unsigned i = 0; i < ncores; i++)
+			if (&cores[i] != here)
+				fprintf(out, " %lu", cores[i].all.el2);
+		fprintf(out, "\n");
 		fflush(out);
 		pthread_mutex_unlock(&tables);
 	}
@@ -412,7 +430,7 @@ static void translate_stretches(struct tb *tb, unsigned el)
 		else if (op == 0xd503207f || op == 0xd503205f)     /* wfi, wfe */
 			qemu_plugin_register_vcpu_insn_exec_cb(in, on_el2_idle, CB_NO_REGS, NULL);
 		else if ((op & 0xffffffe0) == 0xd51ce060)          /* msr cntvoff_el2 */
-			qemu_plugin_register_vcpu_insn_exec_cb(in, on_el2_start, CB_NO_REGS, NULL);
+			qemu_plugin_register_vcpu_insn_exec_cb(in, on_el2_start, CB_R_REGS, NULL);
 	}
 }
 

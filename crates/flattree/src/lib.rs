@@ -4,7 +4,9 @@
 //! firmware says. [`sanitize`] walks the blob once, refuses what would make `fdt` panic or recurse without end, and
 //! drops FDT_NOP tokens in place. A tree without them is not written to.
 //!
-//! It does not ask for any node or property: `fdt::Fdt::chosen`, `cpus`, `memory`, `Root::compatible`, `Root::model`
+//! [`Memory`] is what the tree that `fdt` then reads tells of RAM.
+//!
+//! [`sanitize`] does not ask for any node or property: `fdt::Fdt::chosen`, `cpus`, `memory`, `Root::compatible`, `Root::model`
 //! and `Compatible::first` still panic where theirs is absent or empty, and `raw_reg` does not end where both cell
 //! counts are 0. Nor does it judge values, but for the few whose shortness `fdt` does not survive.
 #![no_std]
@@ -12,10 +14,12 @@
 
 mod header;
 mod malformed;
+mod memory;
 mod structure;
 
 use header::Header;
 pub use malformed::Malformed;
+pub use memory::{Memory, first_range};
 pub use structure::MAX_DEPTH;
 
 /// Checks the tree that starts `blob`, drops its FDT_NOP tokens and returns its total size in bytes.

@@ -12,11 +12,14 @@ pub struct Board {
     pub name: &'static str,
     /// A string that the root node's `compatible` must contain.
     pub compatible: &'static str,
-    /// RAM banks in ascending order. Where `is_variable`, the last bank's size follows the system file's `machine`.
+    /// RAM banks in ascending order, as the largest machine has them: see [`Board::ram_banks`].
     pub ram: &'static [(Pa, u64)],
+    /// Bytes of RAM by which machines of this board are told apart, ascending; where `is_variable`, others may be written
+    /// too. The first is a system's unless its file's `machine` says otherwise.
+    pub sizes: &'static [u64],
     /// Cores unless the system file's `machine` says otherwise.
     pub cores: u16,
-    /// Whether a system file may set `machine = { cores, memory }`: emulators only.
+    /// Whether a system file may set `machine = { cores, memory }` freely: emulators only.
     pub is_variable: bool,
     /// Where the firmware puts a bundle whose header says text_offset 0. The tool keeps partitions off
     /// `[load_address, load_address + image_size)`; EL2 checks the address it really got.
@@ -50,18 +53,16 @@ pub const GICV2_CORES: u16 = 8;
 impl Board {
     /// The machine unless a system file says otherwise.
     pub fn default_machine(&self) -> Machine {
-        let memory = self.ram.iter().fold(0u64, |sum, (_, size)| sum.saturating_add(*size));
-        Machine { cores: self.cores, memory }
+        Machine { cores: self.cores, memory: self.sizes.first().copied().unwrap_or(0) }
     }
 
-    /// RAM banks of this board with `machine.memory` bytes: the last bank takes what the others leave.
+    /// RAM banks of this board with `machine.memory` bytes: what the largest has within so many bytes from the start of
+    /// its first bank. Memory that a board keeps for itself is missing from its banks, not from the size it is sold by.
     pub fn ram_banks(&self, machine: Machine) -> impl Iterator<Item = Region<Pa>> + '_ {
-        let last = self.ram.len().saturating_sub(1);
-        let below = self.ram[..last].iter().fold(0u64, |sum, (_, size)| sum.saturating_add(*size));
-        self.ram.iter().enumerate().filter_map(move |(n, &(start, size))| {
-            let is_stretched = self.is_variable && n == last;
-            Region::new(start, if is_stretched { machine.memory.saturating_sub(below) } else { size })
-        })
+        let start = self.ram.first().map_or(0, |(start, _)| start.as_u64());
+        let end = start.saturating_add(machine.memory);
+        let below = move |start: Pa| end.saturating_sub(start.as_u64());
+        self.ram.iter().filter_map(move |&(start, size)| Region::new(start, size.min(below(start))))
     }
 
     /// The device with this name.

@@ -70,8 +70,8 @@ impl Display for Owner {
 pub enum Mistake {
     /// The image is for another board.
     WrongBoard { image: String<16>, board: &'static str },
-    /// The machine differs from a board that cannot vary.
-    FixedMachine { board: &'static str, is: Machine, said: Machine },
+    /// The machine is none that this board comes as.
+    FixedMachine { board: &'static str, cores: u16, sizes: &'static [u64], said: Machine },
     /// No cores, or more than any table here holds.
     MachineCores { cores: u16 },
     /// Too little or too much RAM, or not whole blocks.
@@ -309,14 +309,12 @@ impl Display for Problem<'_> {
             M::WrongBoard { image, board } => {
                 write!(f, "the image is for board '{}', this is board '{board}'", image.escape_debug())
             }
-            M::FixedMachine { board, is, said } => write!(
-                f,
-                "board '{board}' has {} cores and {}, not {} cores and {}",
-                is.cores,
-                ByteSize(is.memory),
-                said.cores,
-                ByteSize(said.memory)
-            ),
+            M::FixedMachine { board, cores, said, .. } if *cores != said.cores => {
+                write!(f, "board '{board}' has {cores} cores, not {}", said.cores)
+            }
+            M::FixedMachine { board, said, .. } => {
+                write!(f, "board '{board}' does not come with {} of memory", ByteSize(said.memory))
+            }
             M::MachineCores { cores } => write!(f, "a machine of {cores} cores"),
             M::MachineMemory { memory } => write!(f, "a machine with {} of memory", ByteSize(*memory)),
             M::BundleSize { size } => write!(f, "a boot bundle of {}", ByteSize(*size)),
@@ -494,7 +492,15 @@ impl Display for Mend<'_> {
         use Mistake as M;
         match self.0 {
             M::WrongBoard { board, .. } => write!(f, "build one with board = \"{board}\""),
-            M::FixedMachine { .. } => f.write_str("leave `machine` out"),
+            M::FixedMachine { cores, said, .. } if *cores != said.cores => f.write_str("leave `cores` out"),
+            M::FixedMachine { sizes, .. } => {
+                f.write_str("it comes with")?;
+                let last = sizes.len().saturating_sub(1);
+                sizes.iter().enumerate().try_for_each(|(n, size)| {
+                    let before = ["", ",", " or"][usize::from(n != 0) + usize::from(n != 0 && n == last)];
+                    write!(f, "{before} {}", ByteSize(*size))
+                })
+            }
             M::MachineCores { .. } => write!(f, "give it 1 to {MAX_CORES}"),
             M::MachineMemory { .. } => {
                 write!(f, "give it whole 2M blocks, {} to {}", ByteSize(MIN_MACHINE_MEMORY), ByteSize(IPA_END / 2))

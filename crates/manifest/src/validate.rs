@@ -53,10 +53,9 @@ pub fn validate(board: &Board, system: &System, report: &mut dyn FnMut(Mistake))
 /// Rules about the whole machine.
 fn machine(board: &Board, system: &System, report: &mut dyn FnMut(Mistake)) {
     let said = system.machine;
-    let is = board.default_machine();
     if !board.is_variable {
-        if said != is {
-            report(Mistake::FixedMachine { board: board.name, is, said });
+        if said.cores != board.cores || !board.sizes.contains(&said.memory) {
+            report(Mistake::FixedMachine { board: board.name, cores: board.cores, sizes: board.sizes, said });
         }
     } else {
         if said.cores == 0 || usize::from(said.cores) > MAX_CORES {

@@ -28,7 +28,8 @@ const TRANSPORT_INTIDS: [IntId; TRANSPORTS.count as usize] = {
 pub static BOARD: Board = Board {
     name: "qemu-virt",
     compatible: "linux,dummy-virt",
-    ram: &[(Pa::new(0x4000_0000), 2 << 30)],
+    ram: &[(Pa::new(0x4000_0000), manifest::IPA_END / 2)],
+    sizes: &[2 << 30],
     cores: 4,
     is_variable: true,
     load_address: Pa::new(0x4020_0000),

@@ -8,18 +8,21 @@ use abi::IntId;
 use addr::Pa;
 use manifest::{Board, CoreStart, Gic, GicV2, NamedRegion, PowerOff};
 
-/// The board, with the RAM that every firmware's tree names: QEMU's has the first GiB only, whatever `-m` says.
+/// The board. It is sold with 1, 2, 4 or 8 GB: what of that this one has, its firmware's tree says, and EL2 compares.
 pub static BOARD: Board = Board {
     name: "rpi4",
     compatible: "raspberrypi,4-model-b",
-    // The GPU holds the top 76 MiB of the first GiB.
-    ram: &[(Pa::new(0), 0x3b40_0000)],
+    // As start4.elf tells Linux: the GPU holds the top 76 MiB of the first GiB, registers the top 64 MiB of the fourth.
+    ram: &[(Pa::new(0), 0x3b40_0000), (Pa::new(0x4000_0000), 0xbc00_0000), (Pa::new(4 << 30), 4 << 30)],
+    sizes: &[1 << 30, 2 << 30, 4 << 30, 8 << 30],
     cores: 4,
     is_variable: false,
     load_address: Pa::new(0x0020_0000),
     reserved: &[
         NamedRegion { name: "the firmware's spin table", start: Pa::new(0), size: 0x8_0000 },
         NamedRegion { name: "the firmware's device tree", start: Pa::new(0x0800_0000), size: 2 << 20 },
+        // QEMU has it there; start4.elf, unless config.txt tells it of a place, below 752 MiB.
+        NamedRegion { name: "the firmware's device tree", start: Pa::new(0x2ee0_0000), size: 2 << 20 },
     ],
     gic: Gic {
         v2: Some(GicV2 {

@@ -1,8 +1,11 @@
-//! The EL2 binary for rpi4: hands the board's facts to the hypervisor.
+//! The EL2 binary for rpi4: hands the board's facts and its hook to the hypervisor.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(target_os = "none")]
-hypervisor::entry!(platform_rpi4::BOARD);
+mod pins;
+
+#[cfg(target_os = "none")]
+hypervisor::entry!(platform_rpi4::BOARD, hypervisor::Hooks { before_console: Some(pins::to_console) });
 
 #[cfg(not(target_os = "none"))]
 fn main() {

@@ -67,7 +67,7 @@ pub const SCENARIOS: &[Scenario] = &[
 ];
 
 /// Waits for one line of EL2's that has all of `words`, in any case; no guest has run before it.
-fn expect_complaint(machine: &mut Machine, words: &[&str]) -> Result<()> {
+pub fn expect_complaint(machine: &mut Machine, words: &[&str]) -> Result<()> {
     expect_error(machine, words)?;
     let said = machine.console.transcript().text_from(0);
     ensure!(!said.contains("hello|") && !said.contains("control|"), "a guest ran all the same:\n{said}");

@@ -77,7 +77,7 @@ const fn cpu(name: &'static str, promises: &'static [Promise], body: fn(&mut Run
 
 /// The GIC of a run's machine.
 pub fn gic(kind: Kind) -> GicVersion {
-    if kind == Kind::V2 { GicVersion::V2 } else { GicVersion::V3 }
+    if kind == Kind::V3 { GicVersion::V3 } else { GicVersion::V2 }
 }
 
 /// Boots `system` on `cpu`; or its Linux alone on the bare machine, to tell a guest's fault from the hypervisor's.
@@ -113,12 +113,13 @@ fn linux(run: &mut Run) -> Result<()> {
     run.promise("stray_access_from_aarch32_gets_its_abort", |_| stray_access(&mut shell, "busybox-armhf devmem"));
     run.promise("linux_root_reaches_nothing_outside_its_ram", |_| stray_access(&mut shell, "busybox devmem"));
     run.promise("no_stall_in_30_s_of_load", |_| load(&mut shell));
-    run.promise("beat_is_exact_while_linux_loads_both_cpus_and_floods_its_console", |_| flood(&mut shell));
+    run.promise("beat_is_exact_while_linux_loads_both_cpus_and_floods_its_console", |_| flood(&mut shell, 2));
     run.promise("poweroff_stops_linux_and_control_goes_on", |_| power_off(shell.console()));
     Ok(())
 }
 
-fn two_cpus_and_memory(shell: &mut Shell) -> Result<()> {
+/// Linux sees what its partition has.
+pub fn two_cpus_and_memory(shell: &mut Shell) -> Result<()> {
     let cpus = shell.run("nproc; cat /sys/devices/system/cpu/online", SHORT)?;
     ensure!(cpus == "2\n0-1", "nproc and the CPUs online: {cpus:?}");
     let memory = shell.run("grep MemTotal /proc/meminfo", SHORT)?;
@@ -129,7 +130,7 @@ fn two_cpus_and_memory(shell: &mut Shell) -> Result<()> {
 }
 
 /// Interrupts of the architected timer, per CPU.
-fn timer_counts(shell: &mut Shell) -> Result<()> {
+pub fn timer_counts(shell: &mut Shell) -> Result<()> {
     let mut counts = || -> Result<Vec<u64>> {
         let line = shell.run("sleep 0.3; grep arch_timer /proc/interrupts", SHORT)?;
         Ok(line.split_whitespace().skip(1).take(2).filter_map(|word| word.parse().ok()).collect())
@@ -187,12 +188,13 @@ fn load(shell: &mut Shell) -> Result<()> {
     Ok(())
 }
 
-fn flood(shell: &mut Shell) -> Result<()> {
+/// Control's beat over so many intervals, while both CPUs compute and the console has no rest.
+pub fn flood(shell: &mut Shell, intervals: u32) -> Result<()> {
     start_loads(shell, &[SPIN, SPIN])?;
     // `yes` in the foreground: its lines come between everything else until Ctrl-C.
     shell.console().send("yes flood\n")?;
     shell.console().expect("flood\r\n", SHORT)?;
-    check_beat(shell.console(), 2)?;
+    check_beat(shell.console(), intervals)?;
     shell.console().send([3])?;
     stop_loads(shell)
 }

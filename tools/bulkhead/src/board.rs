@@ -27,13 +27,16 @@ pub fn find(name: &str) -> Option<&'static Platform> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use manifest::Machine;
 
     #[test]
     fn the_facts_of_every_board_are_sound() {
         for Platform { board, .. } in &PLATFORMS {
             let machine = board.default_machine();
+            assert!(board.sizes.is_sorted(), "{}: sizes", board.name);
+            let largest = Machine { memory: u64::MAX, ..machine };
+            assert_eq!(board.ram_banks(largest).count(), board.ram.len(), "{}: an empty RAM bank", board.name);
             let banks: Vec<_> = board.ram_banks(machine).collect();
-            assert_eq!(banks.len(), board.ram.len(), "{}: an empty RAM bank", board.name);
             assert!(banks.is_sorted_by(|a, b| a.end() <= b.start()), "{}: RAM banks overlap", board.name);
             assert!(banks.iter().any(|bank| bank.contains(board.load_address)), "{}: load address", board.name);
             assert!(board.trees(machine).next().is_some(), "{}: no GIC", board.name);

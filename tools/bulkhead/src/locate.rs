@@ -69,7 +69,8 @@ pub fn diagnose(file: &SystemFile, known: &[Known], mistake: &Mistake) -> Option
         M::NoPartitions if file.has_bad_partitions => return None,
         M::MachineCores { .. } => at(file.cores.span()?),
         M::MachineMemory { .. } => at(file.memory.span()?),
-        M::FixedMachine { .. } => at(file.cores.span().or(file.memory.span())?),
+        M::FixedMachine { cores, said, .. } if *cores != said.cores => at(file.cores.span()?),
+        M::FixedMachine { .. } => at(file.memory.span()?),
         M::WrongBoard { .. } | M::BundleSize { .. } | M::PoolSize { .. } | M::NoPartitions => at(board()),
         // The service partition is not there for a reason that was reported.
         M::VirtioUnserved { .. } if file.service.is_some() || file.has_bad_service => return None,

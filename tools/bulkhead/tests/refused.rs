@@ -1,5 +1,5 @@
-//! One tiny bad system file per rule, and the exact words that `bulkhead check` says about it (promises B01 to B11, S04
-//! and N08 to N11).
+//! One tiny bad system file per rule, and the exact words that `bulkhead check` says about it (promises B01 to B11, S04,
+//! N08 to N11 and R05).
 //!
 //! `BLESS=1 cargo test -p bulkhead` writes the words anew; read the difference before it is committed.
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
@@ -139,6 +139,9 @@ refusals! {
     life_key_misspelt
     life_again
     life_panic
+    r05_no_room_on_this_size
+    r05_no_such_board
+    r05_size
     restart_limit_form
     restart_limit_count
     restart_limit_window

@@ -3,6 +3,7 @@
 //! The standard library only: what judges the dependencies should not add any. Every rule reports all its findings, one
 //! a line, and ends with status 1 if there are any.
 
+mod boards;
 mod deps;
 mod json;
 mod licences;
@@ -14,7 +15,8 @@ mod unsafety;
 use std::path::Path;
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: house deps | unsafe | licences LIST | promises LIST TEST-NAMES   (in the workspace's root)";
+const USAGE: &str =
+    "usage: house boards | deps | unsafe | licences LIST | promises LIST TEST-NAMES   (in the workspace's root)";
 
 /// What one rule found, or why it could not look.
 type Findings = Result<Vec<String>, String>;
@@ -22,6 +24,7 @@ type Findings = Result<Vec<String>, String>;
 fn run(arguments: &[&str]) -> Findings {
     let root = Path::new(".");
     match arguments {
+        ["boards"] => boards::check(root),
         ["deps"] => Ok(deps::check(&metadata::read()?)),
         ["unsafe"] => unsafety::check(root),
         ["licences", list] => Ok(licences::check(&metadata::read()?, &text(list)?)),

@@ -21,7 +21,8 @@ const fn device(name: &'static str, start: u64, intids: &'static [IntId], is_dma
 pub(crate) static BOARD: Board = Board {
     name: "bench",
     compatible: "test",
-    ram: &[(Pa::new(0x4000_0000), 1 << 30)],
+    ram: &[(Pa::new(0x4000_0000), IPA_END / 2)],
+    sizes: &[1 << 30],
     cores: 4,
     is_variable: true,
     load_address: Pa::new(0x4020_0000),
@@ -163,7 +164,37 @@ fn a_machine_that_a_fixed_board_is_not_is_refused() {
     let fixed = Board { is_variable: false, ..BOARD };
     let mut system = sound();
     system.machine.cores = 6;
-    assert_eq!(on(&fixed, &system), ["board 'bench' has 4 cores and 1G, not 6 cores and 1G: leave `machine` out"]);
+    assert_eq!(on(&fixed, &system), ["board 'bench' has 4 cores, not 6: leave `cores` out"]);
+}
+
+#[test]
+fn a_size_that_a_board_does_not_come_with_is_refused() {
+    let of = |sizes| Board { is_variable: false, sizes, ..BOARD };
+    let mut system = sound();
+    system.machine.memory = 3 << 30;
+    let refused = |sizes, list| {
+        let expected = std::format!("board 'bench' does not come with 3G of memory: it comes with {list}");
+        assert_eq!(on(&of(sizes), &system), [expected]);
+    };
+    refused(&[1 << 30], "1G");
+    refused(&[1 << 30, 2 << 30], "1G or 2G");
+    refused(&[1 << 30, 2 << 30, 8 << 30], "1G, 2G or 8G");
+}
+
+#[test]
+fn a_board_with_holes_has_what_lies_below_its_size() {
+    static RAM: [(Pa, u64); 3] =
+        [(Pa::new(0), 0x3b40_0000), (Pa::new(0x4000_0000), 0xbc00_0000), (Pa::new(1 << 32), 1 << 32)];
+    let board = Board { ram: &RAM, ..BOARD };
+    let ends = |gib: u64| -> std::vec::Vec<u64> {
+        let banks = board.ram_banks(Machine { cores: 4, memory: gib << 30 });
+        banks.map(|bank| bank.end().as_u64()).collect()
+    };
+    assert_eq!(ends(1), [0x3b40_0000]);
+    assert_eq!(ends(2), [0x3b40_0000, 2 << 30]);
+    assert_eq!(ends(4), [0x3b40_0000, 0xfc00_0000]);
+    assert_eq!(ends(8), [0x3b40_0000, 0xfc00_0000, 8 << 30]);
+    assert_eq!(ends(u64::MAX >> 30), [0x3b40_0000, 0xfc00_0000, 8 << 30]);
 }
 
 #[test]

@@ -57,7 +57,7 @@ impl<'a> Builder<'a> {
         let bundle_max = self.bundle_max();
         let mut space = Space::of(self.board, said, bundle_max);
         let mut banks = self.pinned(&mut space);
-        self.place(&mut space, &mut banks);
+        self.place(said, &mut space, &mut banks);
         let mut system = empty(self.file, self.board, whole(self.board)?);
         if let Some(bank) = banks.last_mut().filter(|_| self.file.service.is_some()) {
             let parts = bank.and_then(service::split);
@@ -114,7 +114,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Finds room for the others: whole gibibytes first, so that they get their boundaries.
-    fn place(&mut self, space: &mut Space, banks: &mut [Option<Region<Pa>>]) {
+    fn place(&mut self, said: Machine, space: &mut Space, banks: &mut [Option<Region<Pa>>]) {
         let mut order: Vec<usize> = (0..banks.len()).collect();
         let size = |place: &usize| self.partitions[*place].memory.value().copied().unwrap_or(0);
         order.sort_by_key(|place| std::cmp::Reverse(size(place) >> 30));
@@ -128,10 +128,16 @@ impl<'a> Builder<'a> {
             if banks[place].is_none() {
                 let (wanted, largest) = (addr::ByteSize(*size), addr::ByteSize(space.largest()));
                 let title = format!("no room for {wanted} of memory for {}", partition.title());
-                let help = if self.board.is_variable {
-                    "ask for less, or give the machine more: machine = { memory = \"8G\" }"
-                } else {
-                    "ask for less"
+                let larger = self.board.sizes.iter().find(|size| **size > said.memory);
+                let help = match larger {
+                    _ if self.board.is_variable => {
+                        "ask for less, or give the machine more: machine = { memory = \"8G\" }".to_owned()
+                    }
+                    Some(size) => {
+                        let size = addr::ByteSize(*size);
+                        format!("ask for less, or build it for boards with more: machine = {{ memory = \"{size}\" }}")
+                    }
+                    None => "ask for less".to_owned(),
                 };
                 let label = format!("the largest piece of RAM that is left has {largest}");
                 self.late.push(Diagnostic::new(span.clone(), title, help).label(label));
