@@ -169,6 +169,8 @@ fn r08_settings_that_start_something_else() {
         "config.txt:21",
         "the GPU's memory [0x3b30_0000..0x4000_0000) is loaded over RAM of partition 'control' [0x3ac0_0000..0x3b40_0000)",
     );
+    let over = "is loaded over the firmware's spin table [0x0000_0000..0x0008_0000)";
+    set("kernel_address=0", "config.txt:21", &format!("kernel8.img [0x0000_0000..0x0000_d000) {over}"));
     set(
         "kernel_address=0x80800",
         "config.txt:21",

@@ -13,6 +13,9 @@ const GPU_END: u64 = 1 << 30;
 /// Its share in MiB, unless the settings say otherwise.
 const GPU_MEM: u64 = 76;
 
+/// Says where the firmware puts the device tree.
+const TREE_ADDRESS: &str = "device_tree_address";
+
 /// A range of memory and whose it is.
 type Owned = (Region<Pa>, String);
 
@@ -27,15 +30,20 @@ pub fn check<D: Read + Seek>(files: &mut Files<'_, D>, config: &Config, board: &
         let problem = format!("{} is loaded to {}, which begins no page of 4 KiB", kernel.name, Pa::new(load));
         files.find(place("kernel_address"), problem, "write `kernel_address=0x200000`");
     }
-    let tree = config.number("device_tree_address", 0);
+    let move_kernel = if load == board.load_address.as_u64() {
+        "make kernels and initrds smaller, or put what is there elsewhere"
+    } else {
+        "write `kernel_address=0x200000`"
+    };
+    let tree = config.number(TREE_ADDRESS, 0);
     let tree_end = config.number("device_tree_end", tree.saturating_add(BLOCK_2M));
     let gpu = GPU_END.saturating_sub(config.number("gpu_mem", GPU_MEM).saturating_mul(1 << 20));
     let region = |start: u64, size: u64| Region::new(Pa::new(start), size);
     let loaded = [
-        ("kernel_address", region(load, kernel.size), kernel.name.clone(), "write `kernel_address=0x200000`"),
+        ("kernel_address", region(load, kernel.size), kernel.name.clone(), move_kernel),
         (
-            "device_tree_address",
-            config.find("device_tree_address").and_then(|_| region(tree, tree_end.saturating_sub(tree))),
+            TREE_ADDRESS,
+            config.find(TREE_ADDRESS).and_then(|_| region(tree, tree_end.saturating_sub(tree))),
             "the device tree".to_owned(),
             "write `device_tree_address=0x8000000` and `device_tree_end=0x8200000`",
         ),
@@ -49,8 +57,9 @@ pub fn check<D: Read + Seek>(files: &mut Files<'_, D>, config: &Config, board: &
     for (n, (name, here, what, help)) in loaded.iter().enumerate() {
         let Some(here) = here else { continue };
         let earlier = loaded.iter().take(n).filter_map(|(_, region, what, _)| Some(((*region)?, what.clone())));
-        // What lies wholly in a range that the board keeps is in nobody's way: one of them is there for the tree.
-        let kept = reserved.iter().filter(|(range, _)| !range.covers(here)).cloned();
+        // A tree that lies wholly in a range that the board keeps is in nobody's way: one of them is there for it.
+        let is_at_home = |range: &Region<Pa>| *name == TREE_ADDRESS && range.covers(here);
+        let kept = reserved.iter().filter(|(range, _)| !is_at_home(range)).cloned();
         for (other, whose) in owned.iter().cloned().chain(kept).chain(earlier).filter(|(other, _)| here.overlaps(other))
         {
             problems.push((place(name), format!("{what} {here} is loaded over {whose} {other}"), *help));
