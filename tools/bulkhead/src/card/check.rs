@@ -256,10 +256,4 @@ const RULES: &[Rule] = &[
         why: "it takes the place of the firmware's own stub, by whose spin table Bulkhead starts cores",
         help: "take the line out",
     },
-    Rule {
-        name: "device_tree_address",
-        is_wrong: |value| value.is_none(),
-        why: "the firmware may put the device tree into a partition's memory, and Bulkhead then refuses to start",
-        help: "write `device_tree_address=0x8000000`",
-    },
 ];
