@@ -15,6 +15,7 @@ mod partition;
 mod service;
 pub mod size;
 mod table;
+mod virtio;
 mod window;
 
 use crate::board::{PLATFORMS, Platform, find};
@@ -31,6 +32,7 @@ pub use service::NAME as SERVICE_NAME;
 use std::path::PathBuf;
 use table::Table;
 use toml::de::{DeTable, DeValue};
+pub use virtio::{VIRTIO_KEYS, VirtioFile};
 pub use window::{Mode, WindowFile};
 
 /// A value that a system file may hold.
