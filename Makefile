@@ -12,7 +12,7 @@ LINUX_PARTS := $(addprefix guests/linux/,build init inittab lease modules networ
 	build/guests/ctl.elf
 HOUSE := cargo run -q -p house --
 
-export SYSTEM OUT KERNEL INITRD GIC BACKPORTS
+export SYSTEM OUT KERNEL INITRD GIC BACKPORTS CARD KEEP
 # A shell that was open when rustup came does not know it yet.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 MAKEFLAGS += --no-builtin-rules --no-print-directory
@@ -23,7 +23,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 .PHONY: help
 help: ## This list
 	@echo 'Bulkhead: make TARGET [NAME=VALUE ...]'
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
 
 # --- Use ------------------------------------------------------------------------------------------------------------
 
@@ -40,6 +40,17 @@ qemu-bare: ## Boot two bare-metal guests; needs Rust and QEMU only (GIC=2)
 image: ## Write a bootable image: SYSTEM=FILE OUT=IMAGE
 	@scripts/image "$${SYSTEM:?make image SYSTEM=FILE OUT=IMAGE}" "$${OUT:?make image SYSTEM=FILE OUT=IMAGE}"
 
+.PHONY: rpi4 rpi4-sd qemu-rpi4
+rpi4: ## Build build/kernel8.img for the Raspberry Pi 4 (SYSTEM=FILE)
+	@scripts/image "$${SYSTEM:-systems/rpi4.toml}" build/kernel8.img
+
+rpi4-sd: rpi4 build/firmware/rpi4/start4.elf build/guests/rootfs.ext4 ## Build build/rpi4-sd.img, a card to flash: docs/RPI4.md
+	@cargo run -q -p bulkhead -- sd-image build/kernel8.img -o build/rpi4-sd.img --boot build/firmware/rpi4 \
+		--disk build/guests/rootfs.ext4
+
+qemu-rpi4: ## Boot that card on QEMU's raspi4b (CARD=IMAGE; KEEP=1: guests write to it)
+	@scripts/setup rpi4 && { [ -n "$${CARD:-}" ] || $(MAKE) rpi4-sd; } && scripts/qemu-rpi4 "$${CARD:-build/rpi4-sd.img}"
+
 # --- Build ----------------------------------------------------------------------------------------------------------
 
 .PHONY: bare-metal guests test-guests
@@ -49,7 +60,7 @@ bare-metal: ## Build EL2 for every board and the bare-metal guests
 
 guests: bare-metal build/guests/linux/Image build/guests/u-boot.bin build/demo-disk.img ## Build what the demo's partitions run
 
-test-guests: guests build/guests/linux-generic/Image build/guests/linux-rt/Image
+test-guests: guests build/guests/linux-generic/Image build/guests/linux-rt/Image build/firmware/rpi4/start4.elf
 
 # Its copy keeps its time where it has not changed, so what is made of it is not made again.
 build/guests/ctl.elf: bare-metal
@@ -71,6 +82,10 @@ build/guests/rootfs.ext4: $(addprefix guests/linux/,rootfs lease network profile
 # Made once: the demo's Linux writes to it, so a change of its parts must not take that away. `rm` it for a new one.
 build/demo-disk.img: | build/guests/rootfs.ext4
 	@scripts/disk-image $@ rootfs-a=build/guests/rootfs.ext4 data=32M
+
+# Firmware and device tree of the Raspberry Pi 4, and their licences.
+build/firmware/rpi4/start4.elf: scripts/rpi4-firmware scripts/debian-package scripts/debian-sources
+	@scripts/rpi4-firmware $(@D)
 
 build/guests/u-boot.bin: scripts/debian-package scripts/debian-sources
 	@package=$$(scripts/debian-package arm64 u-boot-qemu) && mkdir -p $(@D) && \

@@ -2,6 +2,7 @@
 
 mod beat;
 pub mod boot_failures;
+mod card;
 mod channel;
 mod clone;
 mod console;
@@ -24,6 +25,7 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
     let themes = [
         beat::SCENARIOS,
         boot_failures::SCENARIOS,
+        card::SCENARIOS,
         clone::SCENARIOS,
         console::SCENARIOS,
         guests::SCENARIOS,

@@ -168,10 +168,15 @@ fn manifest_offset(bundle: &[u8]) -> u64 {
 
 /// Writes `bytes` to `path` as a whole or not at all.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_by(path, |file| Ok(file.write_all(bytes)?))
+}
+
+/// Has `path` written by `fill`, as a whole or not at all.
+pub fn write_by(path: &Path, fill: impl FnOnce(&mut std::fs::File) -> Result<()>) -> Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let failed = || format!("cannot write the image {}", path.display());
     let mut file = tempfile::Builder::new().prefix(".bulkhead-").tempfile_in(folder).with_context(failed)?;
-    file.write_all(bytes).with_context(failed)?;
+    fill(file.as_file_mut()).with_context(failed)?;
     readable(file.as_file()).with_context(failed)?;
     file.persist(path).with_context(failed)?;
     Ok(())

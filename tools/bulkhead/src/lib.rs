@@ -13,12 +13,14 @@
 //! network   who has which address, whose ports lead in  -> addresses, mistakes
 //! image     EL2 binary + manifest + payloads            -> the boot bundle
 //! symbolize an EL2 binary's DWARF                       -> backtraces in words
+//! card      the Raspberry Pi's card                     -> an image, and what one lacks
 //! ```
 //! It never writes an address into a system file, and it checks nothing itself that `manifest::validate` can check:
 //! what passes here passes at boot.
 #![forbid(unsafe_code)]
 
 pub mod board;
+pub mod card;
 pub mod channels;
 pub mod diagnostic;
 pub mod disks;

@@ -2,6 +2,8 @@
 
 use annotate_snippets::Renderer;
 use anyhow::{Context, Result, bail, ensure};
+use bulkhead::card::image::Disk;
+use bulkhead::card::{self, Card, Finding};
 use bulkhead::diagnostic::{Diagnostic, render};
 use bulkhead::file::Source;
 use bulkhead::image::lay_out;
@@ -124,6 +126,34 @@ enum Command {
         /// The log; standard input if not given
         log: Option<PathBuf>,
     },
+    /// Write the image of a bootable card for the Raspberry Pi 4
+    ///
+    /// A FAT32 boot partition, and behind it up to three partitions that guests have as disks. The same input gives the
+    /// same bytes. Example: bulkhead sd-image build/kernel8.img -o card.img --boot build/firmware/rpi4 --disk rootfs.ext4
+    SdImage {
+        /// The image that `bulkhead build` wrote; kernel8.img on the card
+        kernel: PathBuf,
+        /// The card image to write
+        #[arg(short, long)]
+        output: PathBuf,
+        /// Folder with the other files of the boot partition: the firmware's and the device tree. Without a config.txt
+        /// there the card gets the tool's own
+        #[arg(long)]
+        boot: PathBuf,
+        /// A guest's disk: a file that is copied, or a size with K, M or G for an empty one. The first is partition 2
+        #[arg(long)]
+        disk: Vec<String>,
+    },
+    /// Say what a card for the Raspberry Pi 4 lacks to start Bulkhead
+    ///
+    /// Reads only. Example: bulkhead sd-check card.img, or sudo target/debug/bulkhead sd-check /dev/sdX
+    SdCheck {
+        /// A card image, or the device that a card is in
+        card: PathBuf,
+        /// Also copy the boot partition's files to this folder, if nothing is wrong
+        #[arg(long)]
+        extract: Option<PathBuf>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -148,6 +178,8 @@ fn run(command: Command) -> Result<bool> {
             qemu_arguments(&file, choice)
         }
         Command::Symbolize { image, hypervisor, log } => explain(&image, hypervisor.as_deref(), log.as_deref()),
+        Command::SdImage { kernel, output, boot, disk } => sd_image(&kernel, &output, &boot, &disk),
+        Command::SdCheck { card, extract } => sd_check(&card, extract.as_deref()),
     }
 }
 
@@ -253,6 +285,42 @@ fn build_el2_of(bundle: &[u8]) -> Result<PathBuf> {
         format!("it is for board '{board}', which this version does not know: give its EL2 binary with --hypervisor")
     })?;
     el2::build(platform)
+}
+
+/// Writes a card image, and says so only if it would start.
+fn sd_image(kernel: &Path, output: &Path, boot: &Path, disks: &[String]) -> Result<bool> {
+    let disk = |text: &String| match file::size::parse(text) {
+        Ok(bytes) => Disk::Empty(bytes),
+        Err(_) => Disk::Copy(PathBuf::from(text)),
+    };
+    card::image::write(output, kernel, boot, &disks.iter().map(disk).collect::<Vec<_>>())?;
+    sd_check(output, None)
+}
+
+fn sd_check(path: &Path, extract: Option<&Path>) -> Result<bool> {
+    let shown = path.display();
+    let unreadable = || format!("cannot read the card {shown}");
+    let mut card = Card::new(std::fs::File::open(path).with_context(unreadable)?).with_context(unreadable)?;
+    let report = card::check::check(&mut card, &platform_rpi4::BOARD);
+    if !report.findings.is_empty() {
+        for Finding { place, problem, help } in &report.findings {
+            eprintln!("error: {problem}\n  --> {shown}: {place}\n  = help: {help}\n");
+        }
+        let count = match report.findings.len() {
+            1 => "1 mistake".to_owned(),
+            n => format!("{n} mistakes"),
+        };
+        eprintln!("error: {shown} has {count}");
+        return Ok(false);
+    }
+    println!("{shown}: a card for {}", platform_rpi4::BOARD.name);
+    for (name, words) in &report.found {
+        println!("  {name:<24} {words}");
+    }
+    if let Some((folder, volume)) = extract.zip(report.volume) {
+        card::image::extract(&mut card, &volume, folder)?;
+    }
+    Ok(true)
 }
 
 /// The plan, or its mistakes on stderr.

@@ -7,13 +7,24 @@ use std::process::Command;
 
 /// What the script prints for the suites of `bookworm`, when /etc/apt holds `files`.
 fn sources(name: &str, files: &[(&str, &str)], arguments: &[&str]) -> String {
+    sources_of("main", name, files, arguments)
+}
+
+/// The same for a component of the archive.
+fn sources_of(component: &str, name: &str, files: &[(&str, &str)], arguments: &[&str]) -> String {
     let etc = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("apt of {name}"));
     std::fs::create_dir_all(etc.join("sources.list.d")).unwrap();
     for (file, text) in files {
         std::fs::write(etc.join(file), text).unwrap();
     }
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/debian-sources");
-    let output = Command::new("sh").arg(script).args(arguments).env("APT_ETC", &etc).output().unwrap();
+    let output = Command::new("sh")
+        .arg(script)
+        .args(arguments)
+        .env("APT_ETC", &etc)
+        .env("COMPONENT", component)
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
@@ -47,6 +58,19 @@ fn deb822_stanzas_keep_an_inline_key_and_lose_other_suites() {
         "Types: deb\nURIs: http://one.example/debian\nSuites: bookworm bookworm-updates\nComponents: main\n\
          Signed-By: \n -----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n x\n\n"
     );
+}
+
+#[test]
+fn another_component_is_asked_of_the_same_mirror() {
+    let wanted = "Types: deb\nURIs: http://one.example/debian\nSuites: bookworm\nComponents: non-free-firmware\n\n";
+    let line = "deb http://one.example/debian bookworm main\n";
+    let stanza = "Types: deb\nURIs: http://one.example/debian\nSuites: bookworm\nComponents: main\n";
+    for (name, file, text) in [
+        ("component of a line", "sources.list", line),
+        ("component of a stanza", "sources.list.d/debian.sources", stanza),
+    ] {
+        assert_eq!(sources_of("non-free-firmware", name, &[(file, text)], &["bookworm"]), wanted);
+    }
 }
 
 #[test]
