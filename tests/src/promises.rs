@@ -5,6 +5,7 @@ mod boot_failures;
 mod channel;
 mod clone;
 mod console;
+mod devices;
 mod guests;
 mod isolation;
 mod life;
@@ -25,6 +26,7 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
         boot_failures::SCENARIOS,
         clone::SCENARIOS,
         console::SCENARIOS,
+        devices::SCENARIOS,
         guests::SCENARIOS,
         isolation::SCENARIOS,
         life::SCENARIOS,

@@ -87,6 +87,15 @@ impl Device {
     pub fn region(&self) -> Option<Region<Pa>> {
         Region::new(self.start, self.size)
     }
+
+    /// Whether it and `other` cannot have different owners: stage 2 maps pages, and an interrupt has one target.
+    pub fn shares_with(&self, other: &Self) -> bool {
+        let pages = match (self.region(), other.region()) {
+            (Some(a), Some(b)) => a.overlaps(&b),
+            _ => true,
+        };
+        pages || self.intids.iter().any(|intid| other.intids.contains(intid))
+    }
 }
 
 /// A range with the name its owner is reported by.
@@ -166,6 +175,6 @@ pub struct Device {
     pub intids: &'static [IntId],
     /// `compatible` of its node in the guest's device tree.
     pub compatible: &'static str,
-    /// Whether it reads or writes memory by itself: refused for a partition without `identity`.
+    /// Whether it reads or writes memory by itself: for the service partition, or one with `unsafe_dma` and `identity`.
     pub is_dma_master: bool,
 }
