@@ -54,8 +54,19 @@ pub struct Plan {
     pub network: Option<Network>,
     /// The channels that a partition reaches by its virtio-vsock device: the service has that partition's end.
     pub channels: Vec<Channel, MAX_CHANNELS>,
-    /// What the board's pins do: set once, at the start of each life.
+    /// The board's pins that partitions have; `None` where there is nothing to set.
+    pub pins: Option<Pins>,
+}
+
+/// What the service sets once, at the start of each life.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pins {
+    /// The page with the registers of all pins.
+    pub registers: Pa,
+    /// What each does.
     pub pins: Vec<Pin, MAX_PINS>,
+    /// The page with the registers of all clocks, where a partition has PWM, whose clock nobody else starts.
+    pub pwm_clock: Option<Pa>,
 }
 
 /// What a pin of the board does, in the words of its registers.

@@ -74,7 +74,7 @@ pub struct Kept {
 /// Every device that a user may look for and does not get.
 pub const KEPT: &[Kept] = &[
     Kept {
-        names: &["gpio", "pinctrl"],
+        names: &["gpio", "pins", "pinctrl"],
         why: "one block of registers holds every pin: say what a pin does with `pins = { 2 = \"i2c1.sda\" }`",
     },
     Kept {

@@ -23,6 +23,10 @@ pub const BUSY: u32 = 1 << 7;
 const PASSWORD: u32 = 0x5a << 24;
 /// CM_PWMCTL.SRC: the crystal.
 const CRYSTAL: u32 = 1;
+/// All of CM_PWMCTL.SRC.
+const CRYSTAL_MASK: u32 = 0xf;
+/// All of CM_PWMDIV: twelve bits and a fraction of twelve.
+const DIVISOR_MASK: u32 = 0xff_ffff;
 /// CM_PWMCTL.ENAB.
 const ENABLE: u32 = 1 << 4;
 
@@ -32,9 +36,22 @@ pub const PWM_STOP: u32 = PASSWORD | CRYSTAL;
 pub const PWM_STEPS: [(u64, u32); 2] =
     [(PWM_DIVIDER, PASSWORD | PWM_DIVISOR << 12), (PWM_CONTROL, PASSWORD | CRYSTAL | ENABLE)];
 
+/// Whether the clock runs as it should, by the registers at these offsets.
+pub fn is_pwm_set(read: impl Fn(u64) -> u32) -> bool {
+    let is_on = read(PWM_CONTROL) & (CRYSTAL_MASK | ENABLE) == CRYSTAL | ENABLE;
+    is_on && read(PWM_DIVIDER) & DIVISOR_MASK == PWM_DIVISOR << 12
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_runs_is_told_from_others() {
+        let is_set = |control: u32, divider: u32| is_pwm_set(|at| if at == PWM_CONTROL { control } else { divider });
+        assert!(is_set(0x91, 0x6000));
+        assert!(!is_set(0x81, 0x6000) && !is_set(0x96, 0x6000) && !is_set(0x91, 0x5666) && !is_set(0, 0));
+    }
 
     #[test]
     fn the_clock_is_stopped_divided_and_started_with_the_password() {

@@ -43,6 +43,10 @@ pub struct Board {
 pub const RTC: &str = "rtc";
 /// Name of the device that all of a board's virtio-mmio transports together are.
 pub const VIRTIO: &str = "virtio";
+/// Name of the page with the registers of all pins, where the service partition sets them.
+pub const PINS: &str = "pins";
+/// Name of the page with the registers of all clocks.
+pub const CLOCKS: &str = "clocks";
 
 /// Most cores that a GICv2 can serve: its target masks have 8 bits.
 pub const GICV2_CORES: u16 = 8;
@@ -69,9 +73,9 @@ impl Board {
         (0..=u8::MAX).map(DeviceId).zip(self.devices).find(|(_, device)| device.name == name)
     }
 
-    /// What belongs to the service partition: the clock, and the transports.
+    /// What belongs to the service partition: the clock, the transports, pins and clocks.
     pub fn service_devices(&self) -> impl Iterator<Item = (DeviceId, &Device)> {
-        [RTC, VIRTIO].into_iter().filter_map(|name| self.device(name))
+        [RTC, VIRTIO, PINS, CLOCKS].into_iter().filter_map(|name| self.device(name))
     }
 
     /// The device trees that a partition needs: one per GIC version that the board may have with this many cores.

@@ -6,6 +6,7 @@
 
 use crate::conversation::Conversation;
 use crate::machine::Recipe;
+use crate::monitor::{Monitor, Socket};
 use crate::probe::{Probe, field};
 use crate::promises::boot_failures::RPI4_TREE;
 use crate::run::Run;
@@ -14,6 +15,13 @@ use anyhow::{Result, ensure};
 
 const OWNER: Probe = Probe { name: "owner", digit: 1 };
 const OTHER: Probe = Probe { name: "other", digit: 2 };
+
+/// GPFSEL0 to 2, from which the pins' functions are read.
+const FUNCTIONS: u64 = 0xfe20_0000;
+/// Pin, code of its function: ALT0 of I2C1 and SPI0, ALT5 of PWM0, ALT4 of SPI1.
+const PINS: [(u32, u32); 5] = [(2, 4), (3, 4), (11, 4), (18, 2), (21, 3)];
+/// CM_PWMCTL and CM_PWMDIV.
+const PWM_CLOCK: u64 = 0xfe10_10a0;
 
 /// I2C1's clock divider: read and written without any effect on a bus.
 const I2C_DIVIDER: u64 = 0xfe80_4014;
@@ -49,8 +57,9 @@ pub const SCENARIOS: &[Scenario] = &[Scenario {
     name: "devices_of_raspi4b",
     kinds: &[Kind::Pi],
     when: When::Always,
-    seconds: 60,
+    seconds: 120,
     promises: &[
+        promise("R07", "service_partition_sets_pins_and_the_clock_of_pwm"),
         promise("R07", "assigned_i2c_master_works_for_its_owner"),
         promise("R07", "interrupt_of_an_assigned_device_comes_once"),
         promise("R07", "assigned_devices_abort_for_another_partition"),
@@ -62,10 +71,15 @@ pub const SCENARIOS: &[Scenario] = &[Scenario {
 fn devices(run: &mut Run) -> Result<()> {
     let image = run.project.image("pi-devices")?;
     let tree = run.project.built(RPI4_TREE)?;
-    let mut machine = Recipe::raspi4b(&tree).kernel(&image).start(run)?;
+    let socket = Socket::new()?;
+    let recipe = Recipe::raspi4b(&tree).kernel(&image);
+    let mut machine = socket.arguments().into_iter().fold(recipe, Recipe::arg).start(run)?;
+    let mut monitor = socket.accept(run)?;
     let console = &mut machine.console;
-    OWNER.ready(console)?;
-    OTHER.ready(console)?;
+    let pins_are_set = |line: &str| line.ends_with("pins are set: 2 3 11 18 21");
+    let begins = [OWNER, OTHER].map(|probe| move |line: &str| probe.begins(line));
+    console.expect_lines("the first lives", 30, &[&begins[0], &begins[1], &pins_are_set])?;
+    run.promise("service_partition_sets_pins_and_the_clock_of_pwm", |_| pins(&mut monitor));
     run.promise("assigned_i2c_master_works_for_its_owner", |_| i2c(console));
     run.promise("interrupt_of_an_assigned_device_comes_once", |_| {
         let said = OWNER.ok(console, &format!("irq {AUXILIARY} {MINI_UART_ENABLES:#x} {BOTH}"))?;
@@ -89,6 +103,20 @@ fn devices(run: &mut Run) -> Result<()> {
         }
         Ok(())
     });
+    Ok(())
+}
+
+/// The registers as QEMU has them: functions, and a PWM clock of the crystal's 54 MHz divided by 6.
+fn pins(monitor: &mut Monitor) -> Result<()> {
+    let registers = monitor.words(FUNCTIONS, 3)?;
+    for (pin, code) in PINS {
+        let register = registers.get(pin as usize / 10).copied().unwrap_or_default();
+        let found = register >> (pin % 10 * 3) & 7;
+        ensure!(found == code, "pin {pin} has function {found:#05b}, not {code:#05b}");
+    }
+    let clock = monitor.words(PWM_CLOCK, 2)?;
+    let is_on = clock.first().is_some_and(|control| control & 0x1f == 0x11);
+    ensure!(is_on && clock.get(1) == Some(&0x6000), "the clock of PWM is {clock:x?}");
     Ok(())
 }
 

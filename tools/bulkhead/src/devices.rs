@@ -27,7 +27,7 @@ pub fn resolve(platform: &Platform, partition: &PartitionFile, found: &mut Vec<D
     let Given::Is(wanted, span) = &partition.devices else { return assigned };
     let mut names: Vec<(&str, &str)> = Vec::new();
     for (name, span) in wanted {
-        let device = device_of(platform, name);
+        let device = device_of(platform, name).filter(|_| why_kept(platform, name).is_none());
         let id = device.and_then(|device| platform.board.device(device)).map(|(id, _)| id);
         let (Some(device), Some(id)) = (device, id) else {
             found.push(unknown(platform, name, span));
@@ -74,13 +74,19 @@ pub fn mentions<'a>(
     of.map(|(name, span)| (name.as_str(), span.clone()))
 }
 
+/// Why no partition gets this device.
+fn why_kept(platform: &Platform, name: &str) -> Option<&'static str> {
+    platform.kept.iter().find(|kept| kept.names.contains(&name)).map(|kept| kept.why)
+}
+
 fn unknown(platform: &Platform, name: &str, span: &Span) -> Diagnostic {
     let board = platform.board;
-    if let Some(kept) = platform.kept.iter().find(|kept| kept.names.contains(&name)) {
+    if let Some(why) = why_kept(platform, name) {
         let title = format!("device '{name}' of board '{}' is not for a partition", board.name);
-        return Diagnostic::new(span.clone(), title, kept.why);
+        return Diagnostic::new(span.clone(), title, why);
     }
-    let devices = || board.devices.iter().map(|device| device.name);
+    let devices =
+        || board.devices.iter().map(|device| device.name).filter(|device| why_kept(platform, device).is_none());
     let blocks = platform.blocks.iter().map(|block| block.name).filter(|block| board.device(block).is_none());
     let help = match near::nearest(name, devices().chain(blocks)) {
         Some(near) => format!("did you mean \"{near}\"?"),

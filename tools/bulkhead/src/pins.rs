@@ -5,23 +5,36 @@
 
 use crate::board::Platform;
 use crate::devices;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Span};
 use crate::file::{PartitionFile, PinFile, SystemFile};
 use crate::near;
-use abi::plan::{MAX_PINS, Pin};
-use bcm2711::pin::{CONSOLE, HEADER, PINS};
-use bcm2711::{Block, Signal};
+use abi::plan::{Pin, Pins};
+use bcm2711::pin::{CONSOLE, HEADER, PINS as ALL};
+use bcm2711::{Block, Kind, Signal};
+use manifest::{CLOCKS, PINS};
 
 /// A line that a program of the partition drives itself.
 const PLAIN: &str = "gpio";
 
-/// What the service partition sets; `None` where a mistake leaves something open.
-pub fn resolve(file: &SystemFile) -> Option<heapless::Vec<Pin, MAX_PINS>> {
-    let signals = file.board.value()?.signals;
+/// What the service partition sets, if anything; `None` where a mistake leaves something open.
+pub fn resolve(file: &SystemFile) -> Option<Option<Pins>> {
+    let platform = *file.board.value()?;
     let all = file.partitions.iter().flat_map(|partition| &partition.pins);
-    let mut pins: Vec<Pin> = all.map(|pin| Some(signal(signals, pin)?.setting())).collect::<Option<_>>()?;
+    let mut pins: Vec<Pin> = all.map(|pin| Some(signal(platform.signals, pin)?.setting())).collect::<Option<_>>()?;
     pins.sort_by_key(|pin| pin.number);
-    heapless::Vec::from_slice(&pins).ok()
+    let has_pwm = file.partitions.iter().any(|partition| pwm(platform, partition).is_some());
+    if pins.is_empty() && !has_pwm {
+        return Some(None);
+    }
+    let at = |name| Some(platform.board.device(name)?.1.start);
+    let pwm_clock = if has_pwm { Some(at(CLOCKS)?) } else { None };
+    Some(Some(Pins { registers: at(PINS)?, pins: heapless::Vec::from_slice(&pins).ok()?, pwm_clock }))
+}
+
+/// Where `partition` names PWM.
+fn pwm(platform: &Platform, partition: &PartitionFile) -> Option<Span> {
+    let block = platform.blocks.iter().find(|block| block.kind == Kind::Pwm)?;
+    devices::mentions(platform, partition, block.device).map(|(_, span)| span).next()
 }
 
 /// Every pin of a partition, by number: who has it, and what it is.
@@ -54,6 +67,11 @@ pub fn check(file: &SystemFile, found: &mut Vec<Diagnostic>) {
             let help = "add a [service] with a core of its own, such as `cores = [0]`: it sets them when it starts";
             found.push(Diagnostic::new(pin.pin.1.clone(), title, help));
         }
+        if let (None, false, Some(span)) = (&file.service, file.has_bad_service, pwm(platform, partition)) {
+            let title = format!("{} has PWM, whose clock nobody starts", partition.title());
+            let help = "add a [service] with a core of its own, such as `cores = [0]`: it starts that clock";
+            found.push(Diagnostic::new(span, title, help));
+        }
         for pin in &partition.pins {
             let mistake = absent(pin)
                 .or_else(|| taken(partition, pin, &before))
@@ -73,7 +91,7 @@ fn absent(pin: &PinFile) -> Option<Diagnostic> {
             (format!("pin {number} belongs to the hypervisor's console"), "use another pin".to_owned())
         }
         Ok(number) if number < HEADER => return None,
-        Ok(number) if number < PINS => {
+        Ok(number) if number < ALL => {
             let title = format!("pin {number} does not reach the header: the board itself uses it");
             (title, format!("use pins 0 to {}", HEADER - 1))
         }

@@ -82,10 +82,9 @@ fn r07_the_service_partition_is_told_of_every_pin() {
         "devices = [\"pwm0\"]\npins = { 18 = \"pwm0.0\" }",
     );
     let pin = |number, code, pull| Pin { number, code, pull };
-    assert_eq!(
-        plan.service.as_ref().unwrap().pins,
-        [pin(2, 4, Pull::Up), pin(3, 4, Pull::Up), pin(18, 2, Pull::None), pin(20, 3, Pull::None)]
-    );
+    let pins = plan.service.as_ref().unwrap().pins.as_ref().unwrap();
+    assert_eq!((pins.registers.as_u64(), pins.pwm_clock.unwrap().as_u64()), (0xfe20_0000, 0xfe10_1000));
+    assert_eq!(pins.pins, [pin(2, 4, Pull::Up), pin(3, 4, Pull::Up), pin(18, 2, Pull::None), pin(20, 3, Pull::None)]);
     let map = bulkhead::map::table(&plan);
     assert!(map.contains("pin 18") && map.contains("control: pwm0.0"), "{map}");
 }

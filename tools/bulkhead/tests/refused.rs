@@ -227,6 +227,7 @@ refusals! {
     r07_pin_no_service
     r07_pin_forms
     r07_pins_elsewhere
+    r07_pwm_no_service
     net_forms
     net_on_a_pi
     network_forms
