@@ -1,7 +1,7 @@
 //! Channels: memory that two partitions share, and the doorbell between them ([`abi::channel`]).
 //!
 //! EL2 reads nothing there. It maps the memory for both ends and for nobody else, clears it when a life begins at either end,
-//! and carries a ring to the other end. Where the service partition stands in for an end, it is the one that has the memory.
+//! and carries a doorbell to the other end. Where the service partition stands in for an end, it is the one that has the memory.
 
 use crate::arch::{barrier, cache};
 use crate::core_local::Core;
@@ -23,8 +23,8 @@ fn all() -> &'static [Channel] {
     partition::system().map_or(&[], |system| &system.channels)
 }
 
-/// A partition rings the other end of a channel.
-pub fn ring(core: &'static Core, partition: &'static Partition, number: u64) -> Status {
+/// A partition rings the doorbell of a channel's other end.
+pub fn ring_doorbell(core: &'static Core, partition: &'static Partition, number: u64) -> Status {
     let number = usize::try_from(number).unwrap_or(usize::MAX);
     match all().get(number).and_then(|channel| channel.peer_of(partition.id)) {
         Some(peer) => {
@@ -41,6 +41,7 @@ pub fn ring(core: &'static Core, partition: &'static Partition, number: u64) -> 
 fn tell(core: &'static Core, number: usize, peer: PartitionId) {
     match partition::all().get(peer.index()) {
         Some(peer) if peer.serves => service::tell_channels(core),
+        // The remainder changes no channel's number: it shows the compiler that `channel_intid` has no reason to panic.
         Some(peer) => interrupt::pulse(core, peer, machine::channel_intid(number % MAX_CHANNELS)),
         None => {}
     }

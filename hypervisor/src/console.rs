@@ -285,14 +285,18 @@ fn listener(state: &State) -> Option<&'static Partition> {
 }
 
 /// Whether the partition with the keyboard runs and takes no more input. What is for its virtio console waits for the service
-/// to come back.
+/// to come back, if it does.
 fn is_full(state: &State) -> bool {
-    state.is_virtio || listener(state).is_some_and(|partition| partition.terminal.is_full())
+    listener(state).is_some_and(|partition| match state.is_virtio {
+        true => partition::service().is_some_and(|service| service.state() != Life::Stopped),
+        false => partition.terminal.is_full(),
+    })
 }
 
 fn input(state: &State, byte: u8) {
-    // Input for a guest that does not run, or has not read for long, is lost; commands never are.
-    if let Some(partition) = listener(state).filter(|_| !is_full(state)) {
+    // Input for a guest that does not run, or has not read for long, or for a virtio console that nobody serves, is lost;
+    // commands never are.
+    if let Some(partition) = listener(state).filter(|_| !state.is_virtio && !is_full(state)) {
         partition.terminal.type_byte(core_local::this(), partition, byte);
     }
 }

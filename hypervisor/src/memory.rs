@@ -358,7 +358,7 @@ pub fn drop_identity_map() {
 
 /// Runs `work` on the 2 MiB block of guest RAM at `block`, mapped only for core `core` and only meanwhile.
 ///
-/// The caller writes only into the block of a partition that does not run.
+/// What is written there is a partition's that does not run, or a channel's, whose other end may write it at the same time.
 pub fn with_window<R>(core: u16, block: Pa, work: impl FnOnce(*mut u8) -> R) -> R {
     assert!(block.is_aligned(BLOCK_2M), "windows are blocks");
     let table = *WINDOW_TABLE.get().expect("opened with the pool");

@@ -9,6 +9,7 @@ use crate::load::Work;
 use crate::memory;
 use crate::service;
 use crate::virtio;
+use abi::channel::ENDS;
 use abi::{IntId, PartitionId, VcpuId, Vmid, machine};
 use addr::{Ipa, PAGE_SIZE, Pa};
 use core::sync::atomic::AtomicU64;
@@ -139,7 +140,11 @@ fn create(
         let (start, size) = (memory.start(), memory.size());
         if let Some(end) = channel.ends.iter().find(|end| end.user.number() == n) {
             let ipa = if end.is_brokered() { Ipa::new(start.as_u64()) } else { machine::channel_ipa(number) };
-            map(ipa, start, size, Attributes::NORMAL_RW);
+            // The epoch is EL2's word alone.
+            let front = ENDS as u64;
+            map(ipa, start, front, Attributes::NORMAL_RO);
+            let (ipa, start) = (Ipa::new(ipa.as_u64() + front), Pa::new(start.as_u64() + front));
+            map(ipa, start, size - front, Attributes::NORMAL_RW);
         }
     }
     let own = system.service.filter(|_| usize::from(n) + 1 == system.partitions.len());

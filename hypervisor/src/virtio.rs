@@ -114,9 +114,14 @@ pub fn store(core: &'static Core, frame: &mut GuestFrame, abort: Abort, ipa: Opt
     let place = ipa.map(|ipa| ipa.as_u64().wrapping_sub(machine::VIRTIO.as_u64()));
     let device = place.and_then(|place| partition.virtio.get((place / machine::VIRTIO_STRIDE) as usize));
     let (Some(place), Some(device)) = (place, device) else {
-        // The guest changed its tables meanwhile: it tries again and faults properly. The service's other pages that
-        // it may only read stay where they are.
-        return if partition.serves { Verdict::Inject(Injection::DataAbort(abort)) } else { Verdict::Resume };
+        // The guest changed its tables meanwhile: it tries again and faults properly. Other pages that it may only read stay
+        // where they are: the service's, and the epochs of channels.
+        let is_channel = ipa.is_some_and(machine::is_in_channels);
+        return if partition.serves || is_channel {
+            Verdict::Inject(Injection::DataAbort(abort))
+        } else {
+            Verdict::Resume
+        };
     };
     if abort.is_cache_maintenance() {
         return Verdict::Skip;

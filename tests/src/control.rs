@@ -1,4 +1,4 @@
-//! Reads what the `control` guest reports and what `Ctrl-T s` counts, and holds the beat to it (DESIGN section 9).
+//! Reads what the `control` guest reports and what `Ctrl-T s` counts, and holds the beat to it.
 
 use crate::conversation::Conversation;
 use crate::counters::Counters;

@@ -17,6 +17,8 @@ pub struct Conversation {
     keyboard: Option<(&'static str, usize)>,
 }
 
+/// Seconds until EL2 has said whose the keyboard is: the line waits behind an open prompt.
+const FOCUS_S: u64 = 30;
 /// How EL2's line about the keyboard begins.
 const KEYBOARD: &[u8] = b"keyboard: ";
 
@@ -132,6 +134,13 @@ impl Conversation {
         // The beginning of a line may be there without its end.
         self.keyboard = is_kept.then_some((owner, looked + news.len().saturating_sub(KEYBOARD.len())));
         is_kept
+    }
+
+    /// Gives the keyboard to `owner`, whose key behind Ctrl-T this is, and waits for EL2's line about it: in the middle of what
+    /// is typed next it would be mistaken for an answer.
+    pub fn focus(&mut self, key: u8, owner: &str) -> Result<()> {
+        self.send([CTRL_T, key])?;
+        self.expect(&format!("keyboard: {owner}\r\n"), FOCUS_S).map(drop)
     }
 
     /// Types.

@@ -64,10 +64,7 @@ impl Web {
                     break;
                 }
                 // A client that goes away is the client's own test's matter.
-                let body = stream.map_err(anyhow::Error::from).and_then(|stream| answer(stream, &content));
-                if let Ok(Some(body)) = body {
-                    store.lock().unwrap_or_else(PoisonError::into_inner).push(body);
-                }
+                let _ = stream.map_err(anyhow::Error::from).and_then(|stream| answer(stream, &content, &store));
             }
         });
         Ok(Self { port, received, is_over, thread: Some(thread) })
@@ -89,8 +86,8 @@ impl Drop for Web {
     }
 }
 
-/// One request and its answer; returns the request's body, if it has one.
-fn answer(stream: TcpStream, content: &[u8]) -> Result<Option<Vec<u8>>> {
+/// One request and its answer. What the client sends is in `received` before the client knows that it has arrived.
+fn answer(stream: TcpStream, content: &[u8], received: &Mutex<Vec<Vec<u8>>>) -> Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut reader = BufReader::new(&stream);
@@ -107,11 +104,14 @@ fn answer(stream: TcpStream, content: &[u8]) -> Result<Option<Vec<u8>>> {
     let is_sent = request.starts_with("POST ");
     let mut body = vec![0; if is_sent { length } else { 0 }];
     reader.read_exact(&mut body)?;
+    if is_sent {
+        received.lock().unwrap_or_else(PoisonError::into_inner).push(body);
+    }
     let content = if is_sent { b"thanks\n" } else { content };
     let mut writer = &stream;
     write!(writer, "HTTP/1.0 200 OK\r\nContent-Length: {}\r\n\r\n", content.len())?;
     writer.write_all(content)?;
-    Ok(is_sent.then_some(body))
+    Ok(())
 }
 
 /// What went over one connection.

@@ -1,7 +1,6 @@
 //! Gives orders to a `probe` guest over the shared console, one line each, and reads its answers.
 
 use crate::conversation::Conversation;
-use crate::counters::CTRL_T;
 use crate::shell::tag;
 use anyhow::{Context, Result, bail, ensure};
 
@@ -147,10 +146,7 @@ impl Probe {
         if console.has_keyboard(self.name) {
             return Ok(());
         }
-        console.send([CTRL_T, b'0' + self.digit])?;
-        // EL2's line about it would otherwise come in the middle of the repeated order when the host is slow.
-        let moved = format!("keyboard: {}", self.name);
-        console.expect_line(&moved, SHORT, |line| line.ends_with(&moved).then_some(()))?;
+        console.focus(b'0' + self.digit, self.name)?;
         console.note_keyboard(self.name);
         Ok(())
     }

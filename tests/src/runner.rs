@@ -52,8 +52,8 @@ impl Plan {
     /// By the seconds they may take.
     fn jobs(&self) -> Vec<Job> {
         let mut jobs: Vec<Job> = promises::all()
-            .filter(|scenario| self.is_long || scenario.when != When::Long)
             .flat_map(|scenario| scenario.kinds.iter().map(move |&kind| (scenario, kind)))
+            .filter(|&(scenario, kind)| self.is_long || !scenario.when.is_long_on(kind))
             .filter(|&(scenario, kind)| scenario.promises.iter().any(|promise| self.wants(scenario, kind, promise)))
             .collect();
         jobs.sort_by_key(|(scenario, _)| scenario.seconds);

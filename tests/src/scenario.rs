@@ -37,6 +37,15 @@ pub enum When {
     Alone,
     /// With `make test-long` only.
     Long,
+    /// With every `make test`, beside another one; but on this machine, which shows what others show too, with `make test-long` only.
+    LongOn(Kind),
+}
+
+impl When {
+    /// Whether `make test` leaves a scenario on `kind` to `make test-long`.
+    pub fn is_long_on(self, kind: Kind) -> bool {
+        self == Self::Long || self == Self::LongOn(kind)
+    }
 }
 
 /// One promise: its id in the issue, and the name of its test.

@@ -77,6 +77,11 @@ pub const fn channel_ipa(n: usize) -> Ipa {
     Ipa::new(CHANNELS.as_u64() + n as u64 * channel::MAX_SIZE)
 }
 
+/// Whether `ipa` is where a guest has its channels.
+pub const fn is_in_channels(ipa: Ipa) -> bool {
+    ipa.as_u64().wrapping_sub(CHANNELS.as_u64()) < channel::MAX_CHANNELS as u64 * channel::MAX_SIZE
+}
+
 /// Interrupt of the system's channel `n`, edge: the other end has rung.
 pub const fn channel_intid(n: usize) -> IntId {
     assert!(n < channel::MAX_CHANNELS);

@@ -99,9 +99,9 @@ pub struct Channel {
     pub number: u8,
     /// Its memory, mapped for the service at the physical address.
     pub memory: Region<Pa>,
-    /// For whom the service has an end, and which of the two.
+    /// The partition for which the service has this end.
     pub partition: PartitionId,
-    /// Which of the two ends.
+    /// Which of the two ends it is: 0 or 1, in the system file's order.
     pub end: u8,
     /// The port by which that partition reaches it.
     pub port: u32,

@@ -11,7 +11,8 @@
 
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
-/// Version of everything in this module: [`Call::Hello`] compares it.
+/// Version of this module, which [`Call::Hello`] compares. It is raised when one side could misunderstand the other; what is only
+/// added, a result, an argument whose 0 means what was before, or a word behind the others of a page, leaves it.
 pub const VERSION: u64 = 1;
 /// Most virtio devices in one system.
 pub const MAX_DEVICES: usize = 64;

@@ -1,10 +1,11 @@
 //! A channel as one of its two ends uses it: a pair of rings of bytes in memory that the other end writes at any time.
 //!
 //! ```text
-//! word 0        the epoch: EL2 changes it when it has cleared the memory (abi::channel), nobody else may
-//! word 8, 9     end 0: how far it has written its ring, how far it has taken from the other's
-//! word 16, 17   end 1: the same
-//! word 32 ...   end 0's ring, then end 1's, of equal size
+//! word 0          the epoch: EL2 changes it when it has cleared the memory (abi::channel), and nobody else can: the ends may
+//!                 only read its page
+//! word 512, 513   end 0: how far it has written its ring, how far it has taken from the other's
+//! word 520, 521   end 1: the same
+//! word 528 ...    end 0's ring, then end 1's, of equal size
 //! ```
 //! Each word but the first has one writer. It holds the writer's epoch and a position: what was said in another epoch is not
 //! heard, so an end that has not noticed yet that the other lives anew disturbs nothing. The other end is hostile: its
@@ -15,10 +16,12 @@
 
 use core::sync::atomic::{AtomicU64, Ordering, fence};
 
-/// Words before the rings.
-const HEADER: usize = 32;
+/// Words before the ends' lines: the page of the epoch.
+const LINES: usize = abi::channel::ENDS / WORD as usize;
 /// Words of an end's line, which no other end's words share.
 const LINE: usize = 8;
+/// Words before the rings.
+const HEADER: usize = LINES + 2 * LINE;
 /// Words of a line in use: how far the end has written, and how far it has taken.
 const WRITTEN: usize = 0;
 const TAKEN: usize = 1;
@@ -187,6 +190,16 @@ impl<'m> End<'m> {
         count
     }
 
+    /// Takes all that there is, unread; whether there was anything.
+    pub fn skip(&mut self) -> bool {
+        let count = self.available();
+        if count > 0 {
+            self.taken = self.advance(self.taken, count);
+            self.publish(TAKEN, self.taken);
+        }
+        count > 0
+    }
+
     /// The epoch that memory says, as words have it.
     fn current(&self) -> u32 {
         self.memory.first().map_or(0, |word| word.load(Ordering::Acquire)) as u32
@@ -197,7 +210,7 @@ impl<'m> End<'m> {
     }
 
     fn word(&self, side: Side, word: usize) -> Option<&'m AtomicU64> {
-        self.memory.get(LINE * (1 + side as usize) + word)
+        self.memory.get(LINES + LINE * side as usize + word)
     }
 
     fn publish(&self, word: usize, position: u32) {

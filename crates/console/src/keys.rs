@@ -13,7 +13,7 @@ pub enum Key {
     /// The keyboard goes to this partition, which may not exist. `1` is the first, `0` the tenth.
     Focus(PartitionId),
     /// `h`: the keyboard goes to the virtio console of the partition that has it.
-    Virtio,
+    VirtioConsole,
     /// `?`: explain the keys.
     Help,
     /// `s`: print states and counters.
@@ -75,7 +75,7 @@ impl Keys {
             PREFIX => Key::Input(PREFIX),
             b'1'..=b'9' => Key::Focus(PartitionId::new(byte - b'1')),
             b'0' => Key::Focus(PartitionId::new(9)),
-            b'h' | b'H' => Key::Virtio,
+            b'h' | b'H' => Key::VirtioConsole,
             b'?' => Key::Help,
             b's' | b'S' => Key::Status,
             b'r' | b'R' => Key::Restart,
@@ -110,7 +110,7 @@ mod tests {
         assert_eq!(typed(b"\x141"), [Key::Focus(PartitionId::new(0))]);
         assert_eq!(typed(b"\x149\x140"), [Key::Focus(PartitionId::new(8)), Key::Focus(PartitionId::new(9))]);
         assert_eq!(typed(b"\x14?\x14s\x14x"), [Key::Help, Key::Status, Key::Unknown(b'x')]);
-        assert_eq!(typed(b"\x14h\x14H"), [Key::Virtio, Key::Virtio]);
+        assert_eq!(typed(b"\x14h\x14H"), [Key::VirtioConsole, Key::VirtioConsole]);
         let commands = [Key::Restart, Key::Stop, Key::Start, Key::Power, Key::Faults];
         assert_eq!(typed(b"\x14r\x14k\x14g\x14p\x14f"), commands);
         assert_eq!(typed(b"\x14R\x14K\x14G\x14P\x14F"), commands, "with Caps Lock");

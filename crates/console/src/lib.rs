@@ -1,7 +1,8 @@
 //! Console multiplexer: many partitions and EL2 itself share one UART.
 //!
-//! A partition writes into its own [`Ring`] and never waits; who may wait asks for [`Ring::room`] first. One core at a time calls [`Mux::pump`], which takes lines
-//! from the rings in turn and hands the bytes for the UART to a sink. [`Keys`] sorts what the user types.
+//! A partition writes into its own [`Ring`] and never waits; who may wait asks for [`Ring::room`] first. One core at a time
+//! calls [`Mux::pump`], which takes lines from the rings in turn and hands the bytes for the UART to a sink. [`Keys`] sorts what
+//! the user types, and [`Typed`] keeps it for a virtio console.
 //!
 //! - *Interactive*: the focused source passes raw. Complete lines of all others appear between, as `name| text`.
 //! - *Tagged*: each line of each source starts with `name| `. Characters pass at once.
@@ -21,9 +22,11 @@ mod mux;
 mod output;
 mod ring;
 mod source;
+mod typed;
 
 pub use keys::{Key, Keys};
 pub use mux::{HOLD_MS, Mode, Mux};
 pub use output::BURST;
 pub use ring::Ring;
 pub use source::{ALL_SOURCES, SOURCES, Source};
+pub use typed::Typed;

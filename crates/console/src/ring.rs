@@ -109,23 +109,6 @@ impl<const N: usize> Ring<N> {
         Some(byte)
     }
 
-    /// Consumer: copies as many bytes as there are and fit, and takes none; how many.
-    pub fn peek(&self, buffer: &mut [u8]) -> usize {
-        let (taken, stored) = (self.taken.load(Ordering::Relaxed), self.stored.load(Ordering::Acquire));
-        let count = stored.wrapping_sub(taken).min(N).min(buffer.len());
-        for (offset, place) in buffer.iter_mut().take(count).enumerate() {
-            *place = self.bytes[taken.wrapping_add(offset) % N].load(Ordering::Relaxed);
-        }
-        count
-    }
-
-    /// Consumer: takes `count` bytes, all if there are fewer.
-    pub fn skip(&self, count: usize) {
-        let (taken, stored) = (self.taken.load(Ordering::Relaxed), self.stored.load(Ordering::Acquire));
-        let count = stored.wrapping_sub(taken).min(count);
-        self.taken.store(taken.wrapping_add(count), Ordering::Release);
-    }
-
     /// Consumer: takes as many bytes as there are and fit; how many.
     pub fn read(&self, buffer: &mut [u8]) -> usize {
         let mut count = 0;

@@ -23,7 +23,7 @@ impl Source {
         if id.index() < MAX_PARTITIONS { Some(Self(id.number())) } else { None }
     }
     /// The virtio console of this partition. `None` beyond [`MAX_PARTITIONS`].
-    pub const fn virtio(id: PartitionId) -> Option<Self> {
+    pub const fn virtio_console(id: PartitionId) -> Option<Self> {
         if id.index() < MAX_PARTITIONS { Some(Self(SOURCES as u8 + id.number())) } else { None }
     }
     /// The source at this place, where there are so many.

@@ -267,8 +267,8 @@ fn places_without_ring_and_partitions_without_name_are_harmless() {
     let mut mux = Mux::<SOURCES>::new(Mode::Tagged);
     mux.set_name(PartitionId::new(200), "nobody");
     mux.set_name(PartitionId::new(2), "a-name-that-is-too-long");
-    assert_eq!((Source::partition(PartitionId::new(200)), Source::virtio(PartitionId::new(200))), (None, None));
-    let foreign = Source::virtio(PartitionId::new(0)).expect("a partition may have one");
+    assert_eq!((Source::partition(PartitionId::new(200)), Source::virtio_console(PartitionId::new(200))), (None, None));
+    let foreign = Source::virtio_console(PartitionId::new(0)).expect("a partition may have one");
     mux.focus(foreign, 0, &mut |_| panic!("nothing to show"));
     assert_eq!(mux.focused(), None);
     let rings = [Ring::<16>::new(), Ring::new(), Ring::new()];
@@ -283,7 +283,8 @@ fn places_without_ring_and_partitions_without_name_are_harmless() {
 #[test]
 fn a_virtio_console_has_a_tag_and_a_focus_of_its_own() {
     let rings: Vec<Ring<256>> = (0..ALL_SOURCES).map(|_| Ring::new()).collect();
-    let [uart, virtio] = [Source::partition, Source::virtio].map(|of| of(PartitionId::new(1)).expect("the second"));
+    let [uart, virtio] =
+        [Source::partition, Source::virtio_console].map(|of| of(PartitionId::new(1)).expect("the second"));
     let mut mux = Mux::<ALL_SOURCES>::new(Mode::Interactive);
     mux.set_name(PartitionId::new(1), "linux");
     let mut seen = Vec::new();

@@ -131,22 +131,6 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-#[test]
-fn what_was_peeked_at_is_still_there_until_it_is_skipped() {
-    let ring = Ring::<8>::new();
-    let mut seen = [0; 8];
-    for round in 0..5 {
-        assert_eq!((ring.room(), ring.peek(&mut seen)), (8, 0), "round {round}");
-        ring.write(b"abcde");
-        assert_eq!((ring.room(), ring.peek(&mut seen[..3])), (3, 3));
-        assert_eq!(&seen[..3], b"abc");
-        ring.skip(2);
-        assert_eq!((ring.room(), ring.peek(&mut seen)), (5, 3));
-        assert_eq!(&seen[..3], b"cde");
-        ring.skip(usize::MAX);
-    }
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -6,7 +6,7 @@
 use crate::validate::{DEVICE_TREE_MAX, IPA_END, MAX_QUEUE_SIZE, MEMORY_MIN, MIN_MACHINE_MEMORY, OWN_NAME};
 use crate::{Machine, PayloadKind, Setting};
 use abi::bundle::{ALIGN, BUNDLE_MAX};
-use abi::channel::MAX_SIZE;
+use abi::channel::{MAX_SIZE, MIN_SIZE};
 use abi::service::{MAX_DEVICES, MAX_QUEUES};
 use abi::{CoreId, IntId, MAX_CORES, MAX_NAME, PartitionId, plan};
 use addr::{BLOCK_2M, ByteSize, Ipa, PAGE_SIZE, Pa, Region};
@@ -481,8 +481,9 @@ impl Display for Problem<'_> {
             }
             M::ChannelNumbers { channel } => write!(
                 f,
-                "channel {channel} is larger than {}, crosses a 2M boundary, or is not between two partitions of which at \
+                "channel {channel} is not {} to {}, crosses a 2M boundary, or is not between two partitions of which at \
                  most one is served by the service partition",
+                ByteSize(MIN_SIZE),
                 ByteSize(MAX_SIZE)
             ),
             M::ChannelCovered { partition, channel } => {

@@ -3,11 +3,10 @@
 //! It has no features of its own and nothing in its configuration space: no size, since a serial line does not tell one, no
 //! emergency write, since configuration spaces are not the service's to watch, and no further ports.
 //!
-//! A driver may take one buffer for each interrupt and leave the rest: Linux's does, since version 4.18. So a buffer is given
-//! back only when the driver has dealt with the one before ([`Reading`]), and event indexes, by which it would hear of no
-//! further buffer either, are not offered.
+//! A driver may take one buffer for each interrupt and leave the rest: Linux's does in version 4.18. So a buffer is given
+//! back only when the driver has dealt with the one before ([`Reading`]) or had the time to, and event indexes, by which it
+//! would hear of no further buffer either, are not offered.
 
-use crate::rings::offset;
 use crate::{Broken, Chain, Data, Features, GuestMemory};
 
 /// The console device's number (section 5).
@@ -31,20 +30,10 @@ pub fn text(
     chain: &Chain,
     from: u32,
     most: u32,
-    mut show: impl FnMut(&[u8]),
+    show: impl FnMut(&[u8]),
 ) -> Result<u32, Broken> {
     let bytes = chain.readable_bytes().saturating_sub(from).min(most);
-    for piece in Data::new(chain.readable(), from, bytes).pieces() {
-        let mut done = 0;
-        while done < piece.bytes {
-            let mut text = [0; STEP];
-            let count = (piece.bytes - done).min(STEP as u32);
-            let Some(part) = text.get_mut(..count as usize) else { break };
-            memory.read(offset(piece.at, u64::from(done)), part)?;
-            show(part);
-            done += count;
-        }
-    }
+    Data::new(chain.readable(), from, bytes).copy_out::<STEP>(memory, show)?;
     Ok(bytes)
 }
 

@@ -33,6 +33,31 @@ impl<'c> Data<'c> {
         Pieces { segments: self.segments.iter(), skip: self.skip, left: self.bytes }
     }
 
+    /// Its first bytes, at most `bytes`.
+    pub(crate) fn first(&self, bytes: u32) -> Self {
+        Self { bytes: self.bytes.min(bytes), ..*self }
+    }
+
+    /// Hands all of it to `each`, in order and in pieces of at most `PIECE` bytes, each byte copied once.
+    pub(crate) fn copy_out<const PIECE: usize>(
+        &self,
+        memory: &impl GuestMemory,
+        mut each: impl FnMut(&[u8]),
+    ) -> Result<(), Outside> {
+        for segment in self.pieces() {
+            let mut done = 0;
+            while done < segment.bytes {
+                let mut piece = [0; PIECE];
+                let count = (segment.bytes - done).min(PIECE as u32);
+                let Some(part) = piece.get_mut(..count as usize) else { break };
+                memory.read(offset(segment.at, done.into()), part)?;
+                each(part);
+                done += count;
+            }
+        }
+        Ok(())
+    }
+
     /// Copies the first bytes into `into`; how many.
     pub(crate) fn read(&self, memory: &impl GuestMemory, into: &mut [u8]) -> Result<usize, Outside> {
         let mut done = 0;

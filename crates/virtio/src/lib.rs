@@ -32,6 +32,6 @@ pub use data::{Data, Pieces};
 pub use head::{Head, Heads};
 pub use inflight::{Inflight, Owner, Record, Word};
 pub use memory::{GuestMemory, Outside};
-pub use packet::{Packet, put};
+pub use packet::{SocketPacket, put_packet};
 pub use queue::Queue;
 pub use rings::{Features, MAX_QUEUE_SIZE, Ring, Rings};

@@ -1,4 +1,4 @@
-//! [`Packet`]: a header of fixed size and what is behind it, in one chain, as socket devices have it (section 5.10.6).
+//! [`SocketPacket`]: a header of fixed size and what is behind it, in one chain, as socket devices have it (section 5.10.6).
 //!
 //! What the header says is for others; nothing here looks into it.
 
@@ -9,12 +9,12 @@ const PIECE: usize = 512;
 
 /// A packet that a guest sends: its header, copied once, and where the rest is.
 #[derive(Clone, Copy, Debug)]
-pub struct Packet<'c, const HEADER: usize> {
+pub struct SocketPacket<'c, const HEADER: usize> {
     header: [u8; HEADER],
     payload: Data<'c>,
 }
 
-impl<'c, const HEADER: usize> Packet<'c, HEADER> {
+impl<'c, const HEADER: usize> SocketPacket<'c, HEADER> {
     /// The packet in `chain`; `None` where that has no whole header. That a chain to send has bytes to write is of no use, and
     /// forbidden nowhere.
     pub fn read(memory: &impl GuestMemory, chain: &'c Chain) -> Result<Option<Self>, Outside> {
@@ -35,25 +35,13 @@ impl<'c, const HEADER: usize> Packet<'c, HEADER> {
     }
 
     /// Hands the first `bytes` behind the header to `each`, in order and in pieces, copied once.
-    pub fn payload(&self, memory: &impl GuestMemory, bytes: u32, mut each: impl FnMut(&[u8])) -> Result<(), Outside> {
-        let mut left = bytes;
-        for segment in self.payload.pieces() {
-            let mut done = 0;
-            while done < segment.bytes && left > 0 {
-                let mut piece = [0; PIECE];
-                let count = (segment.bytes - done).min(left).min(PIECE as u32);
-                let Some(part) = piece.get_mut(..count as usize) else { break };
-                memory.read(crate::rings::offset(segment.at, done.into()), part)?;
-                each(part);
-                (done, left) = (done + count, left - count);
-            }
-        }
-        Ok(())
+    pub fn copy_out(&self, memory: &impl GuestMemory, bytes: u32, each: impl FnMut(&[u8])) -> Result<(), Outside> {
+        self.payload.first(bytes).copy_out::<PIECE>(memory, each)
     }
 }
 
 /// Puts a packet into a guest's buffer: the bytes written. A buffer without room for it is broken.
-pub fn put(memory: &impl GuestMemory, chain: &Chain, header: &[u8], payload: &[u8]) -> Result<u32, Broken> {
+pub fn put_packet(memory: &impl GuestMemory, chain: &Chain, header: &[u8], payload: &[u8]) -> Result<u32, Broken> {
     let bytes = chain.writable_bytes();
     let (behind, wanted) = (header.len() as u32, header.len() + payload.len());
     if (bytes as usize) < wanted {

@@ -12,6 +12,8 @@ pub struct Room {
     pub capacity: u32,
     /// Bytes in it that its reader has not taken.
     pub unread: u32,
+    /// Bytes in the ring of the other direction: what its reader has said, and the guest has not been sent.
+    pub unheard: u32,
 }
 
 impl Room {
@@ -34,10 +36,12 @@ pub(crate) struct Connection {
     sent: u32,
     /// Bytes that it has sent.
     received: u32,
-    /// What the guest was last told of those taken.
+    /// The most of those that the guest was told are taken.
     told: u32,
     /// The guest has asked for the host's credit.
     is_asked: bool,
+    /// Somebody else wants the port, and the guest may have forgotten this connection.
+    is_doubted: bool,
     /// Directions that the guest has shut down.
     shut: u32,
 }
@@ -57,12 +61,13 @@ impl Connection {
             received: 0,
             told: 0,
             is_asked: false,
+            is_doubted: false,
             shut: 0,
         }
     }
 
     /// A packet of the guest's for it. How many bytes of data are to be put into the ring, which has room for them.
-    pub fn packet(&mut self, header: &Header, room: Room) -> Result<u32, Over> {
+    pub fn take_packet(&mut self, header: &Header, room: Room) -> Result<u32, Over> {
         (self.their_room, self.their_taken) = (header.room, header.taken);
         match header.operation {
             Some(Operation::Data) => {
@@ -98,21 +103,36 @@ impl Connection {
         !self.is_new
     }
 
+    /// Asks the guest for a sign of life: one that does not know the connection any more answers with a reset.
+    pub fn doubt(&mut self) {
+        self.is_doubted = true;
+    }
+
     /// What is to be sent to the guest without data, if anything is.
-    pub fn due(&mut self, room: Room) -> Option<Operation> {
+    pub fn due(&self, room: Room) -> Option<Operation> {
         if self.is_new {
-            // What an earlier connection left in the ring would count against this one's credit.
-            if room.unread != 0 {
-                return None;
-            }
-            self.is_new = false;
-            return Some(Operation::Response);
+            // What an earlier connection left in the ring would count against this one's credit, and what was said to it is
+            // not for this one.
+            let is_clear = room.unread == 0 && room.unheard == 0;
+            return is_clear.then_some(Operation::Response);
         }
-        let taken = self.taken(room);
+        if self.is_doubted {
+            return Some(Operation::CreditRequest);
+        }
         // A guest that sends now and then hears of its credit with what it is sent, and one that sends much in time.
         let left = room.capacity.saturating_sub(self.received.wrapping_sub(self.told));
-        let is_due = taken != self.told && left <= room.capacity / 2;
-        (core::mem::take(&mut self.is_asked) || is_due).then_some(Operation::CreditUpdate)
+        let is_due = is_ahead(self.taken(room), self.told) && left <= room.capacity / 2;
+        (self.is_asked || is_due).then_some(Operation::CreditUpdate)
+    }
+
+    /// What was [due](Self::due) is sent.
+    pub fn note_sent(&mut self, operation: Operation) {
+        match operation {
+            Operation::Response => self.is_new = false,
+            Operation::CreditRequest => self.is_doubted = false,
+            Operation::CreditUpdate => self.is_asked = false,
+            Operation::Request | Operation::Reset | Operation::Shutdown | Operation::Data => {}
+        }
     }
 
     /// Bytes that the guest sent and the ring's reader has taken.
@@ -120,10 +140,19 @@ impl Connection {
         self.received.wrapping_sub(room.unread)
     }
 
-    /// The credit that goes with a packet to the guest, which takes `bytes` of the guest's own.
-    pub fn tell(&mut self, bytes: u32, room: Room) -> (u32, u32) {
+    /// The credit that goes with a packet to the guest, which takes `bytes` of the guest's own. It never goes back: a reader
+    /// that says now this and now that would have news for the guest without end.
+    pub fn credit_to_send(&mut self, bytes: u32, room: Room) -> (u32, u32) {
         self.sent = self.sent.wrapping_add(bytes);
-        self.told = self.taken(room);
+        let taken = self.taken(room);
+        if is_ahead(taken, self.told) {
+            self.told = taken;
+        }
         (room.capacity, self.told)
     }
+}
+
+/// Whether a free-running counter has moved on from `before` to `now`: less than half of its values lie between.
+fn is_ahead(now: u32, before: u32) -> bool {
+    now.wrapping_sub(before).cast_signed() > 0
 }

@@ -27,7 +27,7 @@ pub const TX: u16 = 1;
 /// The queue of events.
 pub const EVENT: u16 = 2;
 /// VIRTIO_VSOCK_F_STREAM.
-pub const STREAM: u64 = 1;
+pub const F_STREAM: u64 = 1;
 /// The context id of the host (section 5.10.4).
 pub const HOST_CID: u64 = 2;
 /// Bytes of a packet's header.

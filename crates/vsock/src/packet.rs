@@ -3,7 +3,7 @@
 use crate::HEADER;
 
 /// VIRTIO_VSOCK_TYPE_STREAM.
-pub(crate) const STREAM: u16 = 1;
+pub(crate) const TYPE_STREAM: u16 = 1;
 /// VIRTIO_VSOCK_SHUTDOWN_F_RECEIVE: its sender takes no more.
 pub(crate) const NO_RECEIVE: u32 = 1;
 /// VIRTIO_VSOCK_SHUTDOWN_F_SEND: its sender sends no more.

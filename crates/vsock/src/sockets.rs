@@ -1,7 +1,7 @@
 //! [`Sockets`]: the ports of one guest's device, and what is to be said to it.
 
 use crate::connection::{Connection, Room};
-use crate::packet::{Header, Operation, STREAM};
+use crate::packet::{Header, Operation, TYPE_STREAM};
 use crate::{HOST_CID, MAX_PAYLOAD};
 use abi::channel::MAX_CHANNELS;
 use heapless::{Deque, Vec};
@@ -67,30 +67,41 @@ impl Sockets {
 
     /// A packet of the guest's, which has `payload` bytes behind its header. `room_of` says which ring is behind the port at a
     /// place; `None` where there is nobody to read it.
-    pub fn packet(&mut self, header: &Header, payload: u32, room_of: impl FnOnce(usize) -> Option<Room>) -> Event {
+    pub fn take_packet(&mut self, header: &Header, payload: u32, room_of: impl FnOnce(usize) -> Option<Room>) -> Event {
         if header.source_cid != self.guest_cid {
             // Nobody to answer: the guest is who it is, and this it is not (section 5.10.6.4.1).
             return Event::None;
         }
-        let is_for_us = header.target_cid == HOST_CID && header.kind == STREAM;
+        let is_for_us = header.target_cid == HOST_CID && header.kind == TYPE_STREAM;
         let place = self.ports.iter().position(|port| port.number == header.target_port).filter(|_| is_for_us);
         let Some((place, port)) = place.and_then(|place| Some((place, self.ports.get_mut(place)?))) else {
             return self.refuse(header);
         };
         let room = room_of(place);
-        let is_free = port.connection.is_none() && port.reset.is_none();
+        // A reset that is still to be sent to this port of the guest's would end what begins now.
+        let is_reset_on_its_way =
+            |answer: &Header| (answer.source_port, answer.target_port) == (header.target_port, header.source_port);
+        let is_free =
+            port.connection.is_none() && port.reset.is_none() && !self.answers.iter().any(is_reset_on_its_way);
         let own = port.connection.as_mut().filter(|connection| connection.peer == header.source_port);
         match (own, header.operation, room) {
             (None, Some(Operation::Request), Some(_)) if is_free => {
                 port.connection = Some(Connection::new(header));
                 Event::None
             }
-            (None, ..) => self.refuse(header),
+            (None, ..) => {
+                if let (Some(Operation::Request), Some(holder)) = (header.operation, &mut port.connection) {
+                    // A guest that was told that all connections are gone has ended the one that began meanwhile, too, and
+                    // nobody hears of it: the next who asks finds out.
+                    holder.doubt();
+                }
+                self.refuse(header)
+            }
             (Some(_), Some(Operation::Reset), _) => {
                 port.connection = None;
                 Event::None
             }
-            (Some(own), _, Some(room)) if header.bytes <= payload => match own.packet(header, room) {
+            (Some(own), _, Some(room)) if header.bytes <= payload => match own.take_packet(header, room) {
                 Ok(0) => Event::None,
                 Ok(bytes) => Event::Data { place, bytes },
                 Err(_) => {
@@ -123,7 +134,17 @@ impl Sockets {
         }
     }
 
-    /// The next packet for the guest that has no data, if there is one.
+    /// Whether [`Sockets::answer`] has something.
+    pub fn has_answer(&self, room_of: impl Fn(usize) -> Option<Room>) -> bool {
+        let is_due = |(place, port): (usize, &Port)| {
+            let due = |connection: &Connection| connection.due(room_of(place)?);
+            port.reset.is_some() || port.connection.as_ref().and_then(due).is_some()
+        };
+        !self.answers.is_empty() || self.ports.iter().enumerate().any(is_due)
+    }
+
+    /// The next packet for the guest that has no data, if there is one. It says what is so now, and a later packet of the
+    /// guest's may make it untrue: ask when the guest has a buffer for it.
     pub fn answer(&mut self, mut room_of: impl FnMut(usize) -> Option<Room>) -> Option<Header> {
         if let Some(answer) = self.answers.pop_front() {
             return Some(answer);
@@ -134,8 +155,9 @@ impl Sockets {
             }
             let (Some(connection), Some(room)) = (&mut port.connection, room_of(place)) else { continue };
             if let Some(operation) = connection.due(room) {
+                connection.note_sent(operation);
                 let peer = connection.peer;
-                let (room, taken) = connection.tell(0, room);
+                let (room, taken) = connection.credit_to_send(0, room);
                 return Some(Header { room, taken, ..header(self.guest_cid, port.number, peer, operation) });
             }
         }
@@ -152,7 +174,7 @@ impl Sockets {
     pub fn data(&mut self, place: usize, bytes: u32, room: Room) -> Option<Header> {
         let port = self.ports.get_mut(place)?;
         let connection = port.connection.as_mut()?;
-        let (room, taken) = connection.tell(bytes, room);
+        let (room, taken) = connection.credit_to_send(bytes, room);
         let header = header(self.guest_cid, port.number, connection.peer, Operation::Data);
         Some(Header { bytes, room, taken, ..header })
     }
@@ -165,7 +187,7 @@ fn header(guest_cid: u64, source_port: u32, target_port: u32, operation: Operati
         source_port,
         target_port,
         bytes: 0,
-        kind: STREAM,
+        kind: TYPE_STREAM,
         operation: Some(operation),
         flags: 0,
         room: 0,

@@ -3,6 +3,7 @@
 //! A new rate begins with a deadline: that beat is the last of the old one, and from there on periods are counted anew. So
 //! what is expected at any time is known from the counter alone.
 
+use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use rt::arch::insn;
 use rt::timer::{self, Timer};
@@ -13,28 +14,26 @@ pub const HZ: u64 = 1000;
 /// Rates that it can be given.
 pub const RATES: core::ops::RangeInclusive<u64> = 1..=2000;
 /// Lateness below 1, 2, 4 ... microseconds; the last one takes the rest.
-pub const BUCKETS: usize = 24;
+const BUCKETS: usize = 24;
 
-/// In counter ticks.
-static PERIOD: AtomicU64 = AtomicU64::new(0);
+static PERIOD_TICKS: AtomicU64 = AtomicU64::new(0);
 /// The period from the next deadline on; 0: the same.
-static NEXT_PERIOD: AtomicU64 = AtomicU64::new(0);
-static DEADLINE: AtomicU64 = AtomicU64::new(0);
+static NEXT_PERIOD_TICKS: AtomicU64 = AtomicU64::new(0);
+static DEADLINE_TICKS: AtomicU64 = AtomicU64::new(0);
 static BEATS: AtomicU64 = AtomicU64::new(0);
 /// Where the rate of now began: a deadline, and the beats until then.
-static SINCE: AtomicU64 = AtomicU64::new(0);
+static SINCE_TICKS: AtomicU64 = AtomicU64::new(0);
 static BEFORE: AtomicU64 = AtomicU64::new(0);
 static DOUBLED: AtomicU64 = AtomicU64::new(0);
-/// In counter ticks.
-static MAX_LATE: AtomicU64 = AtomicU64::new(0);
+static MAX_LATE_TICKS: AtomicU64 = AtomicU64::new(0);
 static LATE: [AtomicU64; BUCKETS] = [const { AtomicU64::new(0) }; BUCKETS];
 
 /// Begins, with interrupts from here on.
 pub fn start() {
     let (start, period) = (timer::now(), timer::frequency() / HZ);
-    PERIOD.store(period, Relaxed);
-    SINCE.store(start, Relaxed);
-    DEADLINE.store(start + period, Relaxed);
+    PERIOD_TICKS.store(period, Relaxed);
+    SINCE_TICKS.store(start, Relaxed);
+    DEADLINE_TICKS.store(start + period, Relaxed);
     Timer::Virtual.set_deadline(start + period);
     gic::enable(Timer::Virtual.intid(), gic::PRIORITY);
     Timer::Virtual.enable();
@@ -48,25 +47,55 @@ pub fn count() -> u64 {
 
 /// Beats per second, from the next deadline on at the latest.
 pub fn rate() -> u64 {
-    let period = match NEXT_PERIOD.load(Relaxed) {
-        0 => PERIOD.load(Relaxed),
+    let period = match NEXT_PERIOD_TICKS.load(Relaxed) {
+        0 => PERIOD_TICKS.load(Relaxed),
         next => next,
     };
     (timer::frequency() + period / 2) / period.max(1)
 }
 
-/// From the next deadline on, so many beats per second. `Err`: that is no rate of it.
-pub fn set_rate(hz: u64) -> Result<(), ()> {
+/// A number that is none of [`RATES`].
+#[derive(Clone, Copy, Debug)]
+pub struct NotARate;
+
+/// From the next deadline on, so many beats per second.
+pub fn set_rate(hz: u64) -> Result<(), NotARate> {
     if !RATES.contains(&hz) {
-        return Err(());
+        return Err(NotARate);
     }
-    NEXT_PERIOD.store(timer::frequency() / hz, Relaxed);
+    NEXT_PERIOD_TICKS.store(timer::frequency() / hz, Relaxed);
     Ok(())
 }
 
-/// How late beats were since the start: a count for each power of two of microseconds.
-pub fn lateness() -> [u64; BUCKETS] {
-    LATE.each_ref().map(|bucket| bucket.load(Relaxed))
+/// How late beats were: a count for each power of two of microseconds.
+#[derive(Clone, Copy)]
+pub struct Lateness([u64; BUCKETS]);
+
+impl Lateness {
+    /// Of no beats.
+    pub const NONE: Self = Self([0; BUCKETS]);
+
+    /// Of the beats since the start.
+    pub fn so_far() -> Self {
+        Self(LATE.each_ref().map(|bucket| bucket.load(Relaxed)))
+    }
+
+    /// Of the beats since `before`.
+    pub fn since(self, before: Self) -> Self {
+        let mut counts = self.0;
+        counts.iter_mut().zip(before.0).for_each(|(count, before)| *count -= before);
+        Self(counts)
+    }
+}
+
+impl fmt::Display for Lateness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("late")?;
+        for (power, count) in self.0.into_iter().enumerate().filter(|(_, count)| *count != 0) {
+            write!(f, " <{}us {count}", 1_u64 << power)?;
+        }
+        Ok(())
+    }
 }
 
 /// The handler.
@@ -75,23 +104,23 @@ pub fn interrupt(intid: IntId) {
         return;
     }
     let now = timer::now();
-    let deadline = DEADLINE.load(Relaxed);
+    let deadline = DEADLINE_TICKS.load(Relaxed);
     let Some(late) = now.checked_sub(deadline) else {
         DOUBLED.fetch_add(1, Relaxed);
         return;
     };
     let beats = BEATS.load(Relaxed) + 1;
     BEATS.store(beats, Relaxed);
-    let next_period = NEXT_PERIOD.swap(0, Relaxed);
+    let next_period = NEXT_PERIOD_TICKS.swap(0, Relaxed);
     if next_period != 0 {
-        PERIOD.store(next_period, Relaxed);
-        SINCE.store(deadline, Relaxed);
+        PERIOD_TICKS.store(next_period, Relaxed);
+        SINCE_TICKS.store(deadline, Relaxed);
         BEFORE.store(beats, Relaxed);
     }
-    let next = deadline + PERIOD.load(Relaxed);
-    DEADLINE.store(next, Relaxed);
+    let next = deadline + PERIOD_TICKS.load(Relaxed);
+    DEADLINE_TICKS.store(next, Relaxed);
     Timer::Virtual.set_deadline(next);
-    MAX_LATE.fetch_max(late, Relaxed);
+    MAX_LATE_TICKS.fetch_max(late, Relaxed);
     let late_us = late * 1_000_000 / timer::frequency().max(1);
     let bucket = (u64::BITS - late_us.leading_zeros()) as usize;
     LATE[bucket.min(BUCKETS - 1)].fetch_add(1, Relaxed);
@@ -113,12 +142,12 @@ impl Account {
     /// Call with interrupts masked. `None` while a deadline has passed whose interrupt is still to be taken.
     pub fn at_rest() -> Option<Self> {
         let now = timer::now();
-        let is_waiting = now >= DEADLINE.load(Relaxed);
+        let is_waiting = now >= DEADLINE_TICKS.load(Relaxed);
         (!is_waiting).then(|| Self {
             beats: BEATS.load(Relaxed),
-            expected: BEFORE.load(Relaxed) + (now - SINCE.load(Relaxed)) / PERIOD.load(Relaxed).max(1),
+            expected: BEFORE.load(Relaxed) + (now - SINCE_TICKS.load(Relaxed)) / PERIOD_TICKS.load(Relaxed).max(1),
             doubled: DOUBLED.load(Relaxed),
-            max_late_us: MAX_LATE.load(Relaxed) * 1_000_000 / timer::frequency().max(1),
+            max_late_us: MAX_LATE_TICKS.load(Relaxed) * 1_000_000 / timer::frequency().max(1),
         })
     }
 

@@ -1,5 +1,4 @@
-//! Takes the virtual timer's interrupt 1000 times a second, or as often as it is told, and accounts for every beat (DESIGN
-//! section 9, "Beat").
+//! Takes the virtual timer's interrupt 1000 times a second, or as often as it is told, and accounts for every beat.
 //!
 //! Beat k is due at `start + k * period`: the deadline advances by exactly one period per interrupt, never from the
 //! time of the handler, so lateness does not add up. A handler that comes more than one period late finds the next
@@ -25,13 +24,13 @@
 mod beat;
 mod orders;
 
-use beat::{Account, BUCKETS, HZ};
+use beat::{Account, HZ, Lateness};
 use orders::Orders;
 use rt::arch::insn;
 use rt::{console, cpu, println, timer};
 
 /// Seconds between two reports.
-const REPORT: u64 = 5;
+const REPORT_S: u64 = 5;
 
 rt::guest!(main = main, interrupt = beat::interrupt);
 
@@ -40,14 +39,14 @@ fn main() -> ! {
     let mut orders = Orders::open();
     beat::start();
 
-    let mut before = [0; BUCKETS];
+    let mut before = Lateness::NONE;
     let mut reported = 0;
     loop {
         insn::wfi();
         if let Some(orders) = &mut orders {
             orders.look();
         }
-        if beat::count() < reported + REPORT * beat::rate() {
+        if beat::count() < reported + REPORT_S * beat::rate() {
             continue;
         }
         if let Some(account) = cpu::without_interrupts(Account::at_rest) {
@@ -57,15 +56,9 @@ fn main() -> ! {
     }
 }
 
-fn print(account: &Account, before: &mut [u64; BUCKETS], rings: u64) {
-    rt::print!("control: late");
-    for (power, (bucket, before)) in beat::lateness().into_iter().zip(before).enumerate() {
-        let count = bucket - core::mem::replace(before, bucket);
-        if count != 0 {
-            rt::print!(" <{}us {count}", 1_u64 << power);
-        }
-    }
-    println!();
+fn print(account: &Account, before: &mut Lateness, rings: u64) {
+    let late = Lateness::so_far();
+    println!("control: {}", late.since(core::mem::replace(before, late)));
     println!(
         "control: beats {} expected {} lost {} doubled {} max_late_us {} writes {} rings {rings}",
         account.beats,

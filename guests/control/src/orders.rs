@@ -5,13 +5,13 @@
 //! TAG rate          TAG ok 500
 //! TAG beats         TAG ok beats 5000 expected 5000 lost 0 doubled 0 rate 500 max_late_us 40
 //! TAG histogram     TAG ok late <1us 4990 <2us 8 <64us 2
-//! TAG what          TAG error no such order
+//! TAG what          TAG error no order 'what': use rate, rate HZ, beats or histogram
 //! ```
 //! A look costs the same whatever the other end does: it takes what is there, up to a line's length, and obeys one order. An
 //! answer that finds no room is dropped, since whoever asked does not read. The doorbell's interrupt stays disabled: one that
 //! rings without end takes nothing of this core's time.
 
-use crate::beat::{self, Account, RATES};
+use crate::beat::{self, Account, Lateness, RATES};
 use core::fmt::{self, Write};
 use rt::channel::{self, Channel, Continuity};
 use rt::cpu;
@@ -70,7 +70,7 @@ impl Orders {
         self.len += read;
         let has_answered = self.obey();
         if read > 0 || has_answered {
-            self.channel.ring();
+            self.channel.ring_doorbell();
             self.rings += 1;
         }
     }
@@ -118,7 +118,7 @@ fn reply(order: &str, answer: &mut Answer) -> Result<Step, fmt::Error> {
         (Some("rate"), None, _) => writeln!(answer, "{tag} ok {}", beat::rate())?,
         (Some("rate"), Some(hz), None) => match hz.parse().map(beat::set_rate) {
             Ok(Ok(())) => writeln!(answer, "{tag} ok {}", beat::rate())?,
-            _ => writeln!(answer, "{tag} error a rate is {} to {}", RATES.start(), RATES.end())?,
+            _ => writeln!(answer, "{tag} error {hz} is no rate: use {} to {}", RATES.start(), RATES.end())?,
         },
         (Some("beats"), None, _) => {
             let Some(account) = cpu::without_interrupts(Account::at_rest) else { return Ok(Step::Later) };
@@ -128,13 +128,12 @@ fn reply(order: &str, answer: &mut Answer) -> Result<Step, fmt::Error> {
             writeln!(answer, "rate {rate} max_late_us {max_late_us}")?;
         }
         (Some("histogram"), None, _) => {
-            write!(answer, "{tag} ok late")?;
-            for (power, count) in beat::lateness().into_iter().enumerate().filter(|(_, count)| *count != 0) {
-                write!(answer, " <{}us {count}", 1_u64 << power)?;
-            }
-            writeln!(answer)?;
+            writeln!(answer, "{tag} ok {}", Lateness::so_far())?;
         }
-        _ => writeln!(answer, "{tag} error no such order")?,
+        (what, ..) => {
+            let what = what.unwrap_or_default();
+            writeln!(answer, "{tag} error no order '{what}': use rate, rate HZ, beats or histogram")?;
+        }
     }
     Ok(Step::Answered)
 }

@@ -10,16 +10,26 @@ const EXIT_GROUP: u64 = 94;
 const GETPID: u64 = 172;
 const SOCKET: u64 = 198;
 const CONNECT: u64 = 203;
+const SENDTO: u64 = 206;
 
 /// AF_VSOCK and SOCK_STREAM.
 const VSOCK: u64 = 40;
 const STREAM: u64 = 1;
+/// MSG_NOSIGNAL.
+const NO_SIGNAL: u64 = 0x4000;
 /// POLLIN.
 const INPUT: u16 = 1;
 
 /// An error number of Linux's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Errno(pub u64);
+
+impl Errno {
+    /// ECONNRESET.
+    pub const CONNECTION_RESET: Self = Self(104);
+    /// ECONNREFUSED.
+    pub const CONNECTION_REFUSED: Self = Self(111);
+}
 
 /// An open file.
 #[derive(Clone, Copy, Debug)]
@@ -76,6 +86,18 @@ impl File {
         // SAFETY: the address lives, and the kernel reads as many bytes.
         unsafe { call(CONNECT, [socket, &raw const address as u64, bytes, 0, 0]) }?;
         Ok(Self(socket))
+    }
+
+    /// Sends all of it by a connection. One that the other side has reset is an error: since Linux 6.12 a write to it is a signal
+    /// (SIGPIPE), which would end the program without a word.
+    pub fn send(self, mut bytes: &[u8]) -> Result<(), Errno> {
+        while !bytes.is_empty() {
+            // SAFETY: the kernel reads as many bytes of the slice. The last argument is an address to send to, and without one
+            // its length, the sixth, is not looked at.
+            let count = unsafe { call(SENDTO, [self.0, bytes.as_ptr() as u64, bytes.len() as u64, NO_SIGNAL, 0]) }?;
+            bytes = bytes.get(count as usize..).unwrap_or_default();
+        }
+        Ok(())
     }
 
     /// Writes all of it.

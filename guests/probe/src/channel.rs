@@ -1,13 +1,16 @@
-//! Orders about a channel: bytes that both ends can check, and the doorbell. One channel is open at a time.
+//! Orders about a channel: bytes that both ends can check, the doorbell, and what no honest end does. One channel is open at a
+//! time.
 //!
 //! Byte n of a stream is a function of n and the order's seed, so that a byte lost, doubled or of another life is seen.
 
+use crate::arch::{get, put};
 use crate::interrupts;
 use crate::reply::{Arguments, Refusal, Reply, check};
+use blocks::Random;
 use rt::arch::insn;
-use rt::channel::{self, Channel, Continuity};
+use rt::channel::{self, Channel, Continuity, ENDS};
 use rt::timer::{self, Timer};
-use rt::{gic, println};
+use rt::{gic, machine, println};
 use spin::mutex::SpinMutex;
 
 /// Seconds without anything new.
@@ -53,7 +56,7 @@ pub fn state(_: &mut Arguments) -> Reply {
 /// `cring`
 pub fn ring(_: &mut Arguments) -> Reply {
     with_channel(|channel| {
-        channel.ring();
+        channel.ring_doorbell();
         println!("ok");
         Ok(())
     })
@@ -76,7 +79,7 @@ pub fn say(arguments: &mut Arguments) -> Reply {
             let written = channel.end.write(piece.get(..count).unwrap_or_default());
             done += written as u64;
             if written > 0 {
-                channel.ring();
+                channel.ring_doorbell();
             } else {
                 sleeps += 1;
                 sleep_until(channel, |channel| channel.end.free() > 0)?;
@@ -106,13 +109,35 @@ pub fn hear(arguments: &mut Arguments) -> Reply {
                 done += 1;
             }
             if read > 0 {
-                channel.ring();
+                channel.ring_doorbell();
             } else {
                 sleeps += 1;
                 sleep_until(channel, |channel| channel.end.available() > 0)?;
             }
         }
         println!("ok heard={done} sleeps={sleeps}");
+        Ok(())
+    })
+}
+
+/// `clie`
+pub fn lie(arguments: &mut Arguments) -> Reply {
+    /// Words of the two ends' lines (crate `channel`).
+    const LINES: u64 = 16;
+    let (rounds, seed) = (arguments.number()?, arguments.number()?);
+    with_channel(|channel| {
+        let start = machine::channel_ipa(channel.number as usize).as_u64();
+        let (epoch, positions) = (get::<u64>(start), 2 * u64::from(channel.end.capacity()));
+        let words = LINES + positions / size_of::<u64>() as u64;
+        let mut random = Random::new(seed);
+        for _ in 0..rounds {
+            let word = random.pick(&[LINES, LINES, words]);
+            let position = random.pick(&[positions, positions, positions, 1 << 32]);
+            let said = epoch.wrapping_add(random.below(8) / 7) << 32 | random.below(position);
+            put(start + ENDS as u64 + random.below(word) * size_of::<u64>() as u64, said);
+            channel.ring_doorbell();
+        }
+        println!("ok lies={rounds}");
         Ok(())
     })
 }

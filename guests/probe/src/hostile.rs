@@ -134,14 +134,16 @@ pub fn attack(arguments: &mut Arguments) -> Reply {
     check(end > behind, "this guest's RAM is too small")?;
     let others = [(behind, end)];
     fill(&others);
-    let (mut faults, mut broken) = (0_u64, 0_u64);
+    let (mut faults, mut broken, mut received) = (0_u64, 0_u64, 0_u64);
     for _ in 0..rounds {
         match random.below(4) {
             0 => (0..16).for_each(|_| faults += u64::from(write_anything(transport, &mut random).is_err())),
             1 => hand_over_anything(transport, &mut random)?,
             n => {
                 let queue = (n as u32) % queues;
-                broken += u64::from(ring_of_anything(transport, queue, &mut random)?);
+                let is_broken = u64::from(ring_of_anything(transport, queue, &mut random)?);
+                broken += is_broken;
+                received += if queue == 0 { is_broken } else { 0 };
             }
         }
     }
@@ -149,7 +151,7 @@ pub fn attack(arguments: &mut Arguments) -> Reply {
     check(transport.read(register::STATUS) == 0, "the device is not reset")?;
     pause(LONG_WATCH_US);
     must_be_untouched(&others)?;
-    println!("ok faults={faults} broken={broken}");
+    println!("ok faults={faults} broken={broken} received={received}");
     Ok(())
 }
 

@@ -116,7 +116,11 @@ const COMMANDS: &[Command] = &[
     ("rebind", "ROUNDS SEED: resets the open disk with requests in flight, and watches memory; ok", hostile::rebind),
     ("flyingreset", "SLOT SEED: SYSTEM_RESET with requests of that disk in flight", hostile::flying_reset),
     ("vread", "SLOT ROUNDS: loads every offset of the transport, in every size; ok", hostile::read_all),
-    ("vattack", "SLOT SEED ROUNDS: nonsense in registers and rings; ok faults=.. broken=..", hostile::attack),
+    (
+        "vattack",
+        "SLOT SEED ROUNDS: nonsense in registers and rings; ok faults=.. broken=.. received=..",
+        hostile::attack,
+    ),
     ("nopen", "SLOT IP: makes the driver of that network device ready, with that own address; ok mac=..", net::open),
     (
         "nping",
@@ -142,6 +146,7 @@ const COMMANDS: &[Command] = &[
     ("copen", "NAME: its end of that channel; ok channel=NUMBER capacity=BYTES", channel::open),
     ("cstate", "ok anew=.. peer=.. available=.. free=.. rung=..: of the open channel", channel::state),
     ("cring", "rings the other end; ok", channel::ring),
+    ("clie", "ROUNDS SEED: stores to any word, and rings after each; ok lies=..", channel::lie),
     ("cwatch", "COUNT: sleeps until it was rung more often than that; ok anew=.. rung=..", channel::watch),
     ("csay", "BYTES SEED: writes so many and rings; ok said=.. sleeps=..", channel::say),
     ("chear", "BYTES SEED: reads and checks what `csay` writes; ok heard=.. sleeps=..", channel::hear),

@@ -6,6 +6,7 @@ use crate::net::{self, Queue};
 use crate::reply::{Arguments, Reply, check};
 use crate::shared::memory;
 use crate::virtio::{NEEDS_RESET, Transport, VERSION_1, register};
+use blocks::Random;
 use rt::println;
 use rt::timer;
 
@@ -19,8 +20,11 @@ const EVENTS: u32 = 2;
 const HEADER: u64 = 44;
 const BUFFER: u64 = 4096;
 const BUFFERS: u16 = 8;
-/// VIRTIO_VSOCK_OP_REQUEST.
+/// VIRTIO_VSOCK_OP_REQUEST and VIRTIO_VSOCK_OP_RST.
 const REQUEST: u16 = 1;
+const RESET: u16 = 3;
+/// VIRTIO_VSOCK_TYPE_STREAM.
+const STREAM: u16 = 1;
 /// The host's context id, and the port that this guest speaks from.
 const HOST: u64 = 2;
 const OWN_PORT: u32 = 777;
@@ -132,7 +136,7 @@ impl Sockets {
             cids: [self.cid, cid],
             ports,
             bytes: 0,
-            kind: 1,
+            kind: STREAM,
             operation: REQUEST,
             flags: 0,
             room: BUFFER as u32,
@@ -171,35 +175,27 @@ pub fn attack(arguments: &mut Arguments) -> Reply {
     let (slot, seed, rounds, port) =
         (arguments.number()?, arguments.number()?, arguments.number()?, arguments.number()? as u32);
     let mut sockets = Sockets::open(slot)?;
-    let mut state = seed | 1;
-    let mut random = |below: u64| {
-        // xorshift64
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state % below
-    };
+    let mut random = Random::new(seed);
     let (mut answers, mut resets) = (0_u64, 0_u64);
     for _ in 0..rounds {
-        let cids =
-            [[sockets.cid, 2, u64::MAX][random(3) as usize % 3], [HOST, HOST, HOST, 3, 0][random(5) as usize % 5]];
-        let ports = [OWN_PORT + random(3) as u32, [port, port, port + 1, 0, u32::MAX][random(5) as usize % 5]];
-        let bytes = [0, 1, 64, 2000, 0x1_0000, u32::MAX][random(6) as usize % 6];
+        let cids = [random.pick(&[sockets.cid, 2, u64::MAX]), random.pick(&[HOST, HOST, HOST, 3, 0])];
+        let ports = [OWN_PORT + random.below(3) as u32, random.pick(&[port, port, port + 1, 0, u32::MAX])];
+        let bytes = random.pick(&[0, 1, 64, 2000, 0x1_0000, u32::MAX]);
         let header = Header {
             cids,
             ports,
             bytes,
-            kind: [1, 1, 1, 2, 0][random(5) as usize % 5],
-            operation: random(9) as u16,
-            flags: random(5) as u32,
-            room: [0, 1, 4096, u32::MAX][random(4) as usize % 4],
-            taken: random(1 << 32) as u32,
+            kind: random.pick(&[STREAM, STREAM, STREAM, 2, 0]),
+            operation: random.below(9) as u16,
+            flags: random.below(5) as u32,
+            room: random.pick(&[0, 1, 4096, u32::MAX]),
+            taken: random.next() as u32,
         };
-        let length = [HEADER as u32, HEADER as u32 + bytes.min(4000), 0, 43][random(4) as usize % 4];
+        let length = random.pick(&[HEADER as u32, HEADER as u32 + bytes.min(4000), 0, 43]);
         sockets.send(&header, length)?;
         while let Some((operation, _)) = sockets.receive() {
             answers += 1;
-            resets += u64::from(operation == 3);
+            resets += u64::from(operation == RESET);
         }
     }
     sockets.transport.reset();

@@ -114,7 +114,7 @@ fn block(node: FdtNode, index: usize) -> Option<Registers> {
 
 /// One vCPU and the guest machine's map; the GIC version from ID_AA64PFR0_EL1.GIC.
 fn fallback() -> Board {
-    // SAFETY: the guest machine's map (DESIGN section 4) is the same on every board.
+    // SAFETY: the guest machine's map (abi::machine) is the same on every board.
     let at = |address: u64| unsafe { Registers::new(address) };
     let distributor = at(machine::GICD.as_u64());
     let gic = if insn::has_gic_system_registers() {

@@ -7,8 +7,9 @@ use crate::arch::insn;
 use crate::board::board;
 use ::channel::Side;
 pub use ::channel::{Continuity, End};
-use abi::channel::{COMPATIBLE, MAX_CHANNELS, MAX_SIZE, RING};
-use abi::machine::{CHANNELS, channel_ipa};
+pub use abi::channel::ENDS;
+use abi::channel::{COMPATIBLE, MAX_CHANNELS, MAX_SIZE, RING_DOORBELL};
+use abi::machine::channel_ipa;
 use core::sync::atomic::AtomicU64;
 use fdt::Fdt;
 use fdt::node::FdtNode;
@@ -38,19 +39,19 @@ pub fn find(name: &str) -> Option<Channel> {
     let side = Side::from_number(number("bulkhead,end")? as u32)?;
     let place = number("bulkhead,channel").filter(|place| *place < MAX_CHANNELS)?;
     let (start, size) = (region.starting_address as u64, region.size? as u64);
-    if start != channel_ipa(place).as_u64() || size > MAX_SIZE || start < CHANNELS.as_u64() {
+    if start != channel_ipa(place).as_u64() || size > MAX_SIZE {
         return None;
     }
     let words = size as usize / size_of::<AtomicU64>();
-    // SAFETY: the guest machine has the channel's memory there (DESIGN section 4), Normal memory in this guest's tables, and
+    // SAFETY: the guest machine has the channel's memory there (abi::machine::CHANNELS), Normal memory in this guest's tables, and
     // nothing else; atomics only, any content is a valid value.
     let memory = unsafe { core::slice::from_raw_parts(start as *const AtomicU64, words) };
     Some(Channel { end: End::new(memory, side)?, number: place as u64, intid: abi::machine::channel_intid(place) })
 }
 
 impl Channel {
-    /// Rings the other end. What was written before is there when it looks.
-    pub fn ring(&self) {
-        insn::hvc(u64::from(RING), [self.number, 0, 0]);
+    /// Rings the doorbell of the other end. What was written before is there when it looks.
+    pub fn ring_doorbell(&self) {
+        insn::hvc(u64::from(RING_DOORBELL), [self.number, 0, 0]);
     }
 }

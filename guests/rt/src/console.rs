@@ -25,7 +25,7 @@ const FIFO: usize = 16;
 /// Reads of FR to wait for an empty FIFO: longer than 16 bytes take at 9600 baud; then bytes go out regardless.
 const PATIENCE: u32 = 1 << 20;
 
-// SAFETY: the guest machine's console (DESIGN section 4), mapped Device; a PL011 without DMA.
+// SAFETY: the guest machine's console (MANUAL, "Guest machine"), mapped Device; a PL011 without DMA.
 const UART: Registers = unsafe { Registers::new(machine::UART.as_u64()) };
 
 /// The console's interrupt.

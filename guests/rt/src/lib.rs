@@ -1,4 +1,4 @@
-//! Runtime for bare-metal guests of the one guest machine (DESIGN section 4): entry, vectors, GIC, timer, console, PSCI.
+//! Runtime for bare-metal guests of the one guest machine (docs/MANUAL.md, section 4): entry, vectors, GIC, timer, console, PSCI.
 //!
 //! A guest is a `#![no_std] #![no_main]` binary that names its entry and its interrupt handler with [`guest!`]. It
 //! starts at EL1 with MMU and caches on, interrupts masked, the console usable and nothing else enabled. The same

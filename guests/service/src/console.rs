@@ -78,7 +78,7 @@ impl Console {
 
     /// Whoever was typed for and took nothing may take it now.
     pub fn retry(&mut self) {
-        self.has_news |= self.input.is_holding();
+        self.has_news |= self.input.is_paused();
     }
 
     /// How much text of a partition's virtio console can be taken; none while EL2 has the console.

@@ -67,8 +67,8 @@ enum Backend {
     },
     /// A port of the network.
     Nic(usize),
-    /// Channels.
-    Sockets,
+    /// Channels, each behind a port, and a socket device's other queues.
+    Sockets(Box<Broker>),
     /// A console beside the partition's PL011.
     Console(Terminal),
 }
@@ -84,8 +84,6 @@ struct Device {
     link: Link,
     /// A network device's or a console's other queue.
     receiver: Option<Box<Receiver>>,
-    /// A socket device's other queues, and what it leads to.
-    broker: Option<Box<Broker>>,
     /// No request is taken before this tick: it has used up what it may have per second.
     resumes_at: Option<u64>,
     /// The state's word when it was last looked at.
@@ -168,46 +166,39 @@ impl Devices {
         let mut has_worked = false;
         for place in first..first + count {
             let number = if place < count { place } else { place - count };
-            let Some(device) = self.all.get_mut(number).filter(|device| device.link.is_running()) else { continue };
-            if device.broker.is_some() {
-                match device.serve_sockets(&mut self.chain) {
-                    Ok(worked) => has_worked |= worked,
-                    Err(broken) => device.break_down(&broken),
+            let Some(device) = self.all.get_mut(number) else { continue };
+            if !device.link.is_running() || device.is_resting() || !device.has_work() {
+                continue;
+            }
+            let worked = match (&device.backend, network.as_mut()) {
+                (&Backend::Nic(port), Some(network)) => self.send(number, port, network),
+                (Backend::Nic(_), None) => Ok(false),
+                (Backend::Sockets(_), _) => device.serve_sockets(&mut self.chain),
+                (Backend::Console(_), _) => device.converse(console, &mut self.chain),
+                (Backend::Lost | Backend::Entropy | Backend::Disk { .. }, _) => {
+                    device.serve(number, disks, entropy, &mut self.chain)
                 }
-                continue;
-            }
-            // What was typed may wait although nothing is to be printed.
-            let is_console = matches!(device.backend, Backend::Console(_));
-            if device.is_resting() || !(is_console || device.link.has_work(&device.ram)) {
-                continue;
-            }
-            if let Backend::Nic(port) = device.backend {
-                has_worked |= network.as_mut().is_some_and(|network| self.send(number, port, network));
-                continue;
-            }
-            let worked = if is_console {
-                device.converse(console, &mut self.chain)
-            } else {
-                device.serve(number, disks, entropy, &mut self.chain)
             };
-            match worked {
-                Ok(worked) => has_worked |= worked,
-                Err(broken) => device.break_down(&broken),
-            }
+            has_worked |= worked.unwrap_or_else(|broken| self.break_down(number, &broken));
         }
         has_worked
+    }
+
+    /// [`Device::break_down`] of the device with this number, after which there is more to do.
+    #[cold]
+    fn break_down(&mut self, number: usize, why: &Broken) -> bool {
+        self.all.get_mut(number).into_iter().for_each(|device| device.break_down(why));
+        true
     }
 
     /// Interrupts the guests that want to hear of what was given back. `is_last`: no turn follows for some time.
     pub fn interrupt(&mut self, is_last: bool) {
         for device in self.all.iter_mut().filter(|device| device.link.is_running()) {
-            let has_received = device.receiver.as_mut().is_some_and(|other| other.link.is_worth_an_interrupt(is_last));
-            let has_done = device.link.is_worth_an_interrupt(is_last);
-            let mut has_brokered = false;
-            for link in device.broker.iter_mut().flat_map(|broker| broker.links()) {
-                has_brokered |= link.is_worth_an_interrupt(is_last);
+            let mut is_worth_it = device.link.is_worth_an_interrupt(is_last);
+            for link in other_links(&mut device.receiver, &mut device.backend) {
+                is_worth_it |= link.is_worth_an_interrupt(is_last);
             }
-            if !has_received && !has_done && !has_brokered {
+            if !is_worth_it {
                 continue;
             }
             match device.wants_interrupt() {
@@ -223,20 +214,7 @@ impl Devices {
     pub fn request_kicks(&mut self, console: &Console) -> bool {
         let mut has_work = false;
         for device in &mut self.all {
-            // A receiver's empty buffers are found when there is something for them.
-            match device.link.request_kicks(&device.ram) {
-                Ok(is_there) => {
-                    has_work |= match &device.backend {
-                        // Where there is no room, the UART or a line's age says when there is.
-                        Backend::Console(terminal) => {
-                            (is_there || device.link.is_parked()) && terminal.has_room(console)
-                        }
-                        _ => is_there && !device.is_resting() && !device.is_blocked(),
-                    }
-                }
-                Err(broken) => device.break_down(&broken),
-            }
-            match device.request_socket_kicks() {
+            match device.request_kicks(console) {
                 Ok(is_there) => has_work |= is_there,
                 Err(broken) => device.break_down(&broken),
             }
@@ -244,13 +222,56 @@ impl Devices {
         has_work
     }
 
-    /// When a device that rests may go on.
+    /// When a device that rests may go on, or a console waits no longer.
     pub fn deadline(&self) -> Option<u64> {
-        self.all.iter().filter_map(|device| device.resumes_at).min()
+        let deadline = |device: &Device| match &device.backend {
+            Backend::Console(terminal) => terminal.deadline(),
+            _ => device.resumes_at,
+        };
+        self.all.iter().filter_map(deadline).min()
     }
 }
 
+/// A device's queues beside the one by which the guest asks.
+#[inline]
+fn other_links<'d>(
+    receiver: &'d mut Option<Box<Receiver>>,
+    backend: &'d mut Backend,
+) -> impl Iterator<Item = &'d mut Link> {
+    let brokered = match backend {
+        Backend::Sockets(broker) => Some(broker.links()),
+        _ => None,
+    };
+    receiver.iter_mut().map(|receiver| &mut receiver.link).chain(brokered.into_iter().flatten())
+}
+
 impl Device {
+    /// Whether there may be something to do for it.
+    #[inline]
+    fn has_work(&mut self) -> bool {
+        match self.backend {
+            // What a channel brings, or was typed, may wait although the guest asks for nothing.
+            Backend::Sockets(_) | Backend::Console(_) => true,
+            _ => self.link.has_work(&self.ram),
+        }
+    }
+
+    /// Asks the driver to kick from now on. Whether it has offered something meanwhile that can be taken.
+    fn request_kicks(&mut self, console: &Console) -> Result<bool, Broken> {
+        // A receiver's empty buffers are found when there is something for them.
+        let is_there = self.link.request_kicks(&self.ram)?;
+        match &mut self.backend {
+            // Where there is no room, the UART or a line's age says when there is.
+            Backend::Console(terminal) => Ok((is_there || self.link.is_parked()) && terminal.would_take(console)),
+            // A driver without buffers for the answers kicks when it has some.
+            Backend::Sockets(broker) => {
+                let has_news = self.link.is_running() && broker.request_kicks(&self.ram)?;
+                Ok(has_news || (is_there && broker.takes_packets()))
+            }
+            _ => Ok(is_there && !self.is_resting()),
+        }
+    }
+
     /// Whether it has used up what it may have per second.
     #[inline]
     fn is_resting(&mut self) -> bool {
@@ -264,66 +285,52 @@ impl Device {
 
     /// Whether the driver wants to hear of what was given back.
     fn wants_interrupt(&mut self) -> Result<bool, Broken> {
-        let for_received = match &mut self.receiver {
-            Some(receiver) => receiver.link.wants_interrupt(&self.ram)?,
-            None => false,
-        };
-        let mut for_brokered = false;
-        for link in self.broker.iter_mut().flat_map(|broker| broker.links()) {
-            for_brokered |= link.wants_interrupt(&self.ram)?;
+        let mut is_wanted = false;
+        for link in other_links(&mut self.receiver, &mut self.backend) {
+            is_wanted |= link.wants_interrupt(&self.ram)?;
         }
-        Ok(self.link.wants_interrupt(&self.ram)? || for_received || for_brokered)
+        Ok(self.link.wants_interrupt(&self.ram)? || is_wanted)
     }
 
     /// Begins to serve a driver. False: it has reset the device meanwhile.
     fn start(&mut self, state: &DeviceState) -> Result<bool, Unusable> {
         // Whatever is wrong with its queues is wrong in this epoch.
         self.link.epoch = state.epoch;
-        let is_current = match &mut self.receiver {
-            Some(receiver) => receiver.link.start(self.id, state, &self.ram)?,
-            None => true,
-        };
-        let is_current = match &mut self.broker {
-            Some(broker) => is_current && broker.start(self.id, state, &self.ram)?,
-            None => is_current,
-        };
-        if let (true, Backend::Console(console), Some(receiver)) = (is_current, &mut self.backend, &mut self.receiver) {
-            console.keyboard.begin(&mut receiver.link, &self.ram)?;
+        for link in other_links(&mut self.receiver, &mut self.backend) {
+            if !link.start(self.id, state, &self.ram)? {
+                return Ok(false);
+            }
         }
-        Ok(is_current && self.link.start(self.id, state, &self.ram)?)
+        match (&mut self.backend, &mut self.receiver) {
+            (Backend::Sockets(broker), _) => broker.begin(),
+            (Backend::Console(console), Some(receiver)) => console.keyboard.begin(&mut receiver.link, &self.ram)?,
+            _ => {}
+        }
+        self.link.start(self.id, state, &self.ram)
     }
 
     fn set_broken(&mut self, epoch: u64) {
-        self.resumes_at = None;
         self.link.set_broken(epoch);
-        if let Some(receiver) = &mut self.receiver {
-            receiver.link.set_broken(epoch);
-            receiver.forget();
-        }
-        if let Some(broker) = &mut self.broker {
-            broker.links().into_iter().for_each(|link| link.set_broken(epoch));
-            broker.forget();
-        }
-        self.forget_typed();
+        other_links(&mut self.receiver, &mut self.backend).for_each(|link| link.set_broken(epoch));
+        self.forget();
     }
 
     fn stop(&mut self, epoch: u64) {
-        self.resumes_at = None;
         self.link.stop(epoch);
-        if let Some(receiver) = &mut self.receiver {
-            receiver.link.stop(epoch);
-            receiver.forget();
-        }
-        if let Some(broker) = &mut self.broker {
-            broker.links().into_iter().for_each(|link| link.stop(epoch));
-            broker.forget();
-        }
-        self.forget_typed();
+        other_links(&mut self.receiver, &mut self.backend).for_each(|link| link.stop(epoch));
+        self.forget();
     }
 
-    fn forget_typed(&mut self) {
-        if let Backend::Console(console) = &mut self.backend {
-            console.keyboard.forget();
+    /// What was under way with its driver is so no more.
+    fn forget(&mut self) {
+        self.resumes_at = None;
+        if let Some(receiver) = &mut self.receiver {
+            receiver.forget();
+        }
+        match &mut self.backend {
+            Backend::Sockets(broker) => broker.forget(),
+            Backend::Console(console) => console.forget(),
+            Backend::Lost | Backend::Entropy | Backend::Disk { .. } | Backend::Nic(_) => {}
         }
     }
 
@@ -360,12 +367,8 @@ impl Device {
     /// Answers a reset once nothing of the device is outstanding.
     fn quiet(&mut self) {
         if let Some(epoch) = self.link.has_become_quiet() {
-            if let Some(receiver) = &mut self.receiver {
+            for link in other_links(&mut self.receiver, &mut self.backend) {
                 // Nothing is ever outstanding there.
-                let _ = receiver.link.has_become_quiet();
-            }
-            for link in self.broker.iter_mut().flat_map(|broker| broker.links()) {
-                // Nor there.
                 let _ = link.has_become_quiet();
             }
             // Refused: something happened meanwhile, look again.

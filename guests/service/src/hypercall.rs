@@ -1,7 +1,7 @@
 //! The hypercalls of [`abi::service`], typed. Nothing here waits, and nothing here prints.
 
 use crate::arch::insn::{Registers, hvc};
-use abi::channel::RING;
+use abi::channel::RING_DOORBELL;
 use abi::service::{CONSOLE_EL2, Call, Command, Phase, Status, TEXT, VERSION};
 use abi::{PartitionId, VirtioId};
 use addr::Ipa;
@@ -106,10 +106,10 @@ pub fn hello() -> Result<Hello, Status> {
     Ok(Hello { restarts: x[1], events, devices, service, boot: x[5] })
 }
 
-/// Rings the other end of a channel ([`RING`]).
-pub fn channel_ring(number: u8) -> Result<(), Status> {
+/// Rings the doorbell of a channel's other end ([`RING_DOORBELL`]).
+pub fn ring_doorbell(number: u8) -> Result<(), Status> {
     let mut x: Registers = [0; 11];
-    (x[0], x[1]) = (RING.into(), number.into());
+    (x[0], x[1]) = (RING_DOORBELL.into(), number.into());
     match Status::from_number(hvc(x)[0]) {
         Status::Ok => Ok(()),
         refused => Err(refused),

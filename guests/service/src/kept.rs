@@ -7,11 +7,10 @@ use crate::hooks::Survivor;
 use abi::VirtioId;
 use abi::service::{MAX_DEVICES, MAX_QUEUES};
 use addr::{Address, PAGE_SIZE, Pa, Region};
-use console::Ring;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Magic of the first page, the layout's version in its last byte.
-const MAGIC: u64 = u64::from_le_bytes(*b"BHKEPT\x00\x03");
+const MAGIC: u64 = u64::from_le_bytes(*b"BHKEPT\x00\x04");
 /// Pages for what the network keeps: 2048 of [`Slot`].
 const NETWORK: u64 = 16;
 /// Survivor pages: one for the service as a whole, one for each device, then the network's.
@@ -26,25 +25,7 @@ const _: () = assert!(TYPED < MAX_QUEUES as u64 && size_of::<Typed>() as u64 <= 
 const _: () = assert!(size_of::<Survivor>() as u64 <= QUEUE && size_of::<Common>() as u64 <= PAGE_SIZE);
 
 /// What is typed for a console, from the UART to its driver.
-#[derive(Debug)]
-#[repr(C)]
-pub struct Typed {
-    /// What its driver does not have yet.
-    pub bytes: Ring<512>,
-    /// A buffer with some of them is about to be given back: how many, and the used ring's index behind it. 0: none is.
-    pub giving: AtomicU64,
-}
-
-impl Typed {
-    /// [`Typed::giving`] of so many bytes, in the buffer that the used ring's index is `used` behind.
-    pub const fn word(count: u32, used: u16) -> u64 {
-        count as u64 | (used as u64) << 32
-    }
-    /// The same, taken apart.
-    pub const fn parts(word: u64) -> (usize, u16) {
-        (word as u32 as usize, (word >> 32) as u16)
-    }
-}
+pub type Typed = console::Typed<512>;
 
 /// What the network keeps of one thing; the gateway knows what that is.
 pub type Slot = [AtomicU64; 4];

@@ -58,9 +58,14 @@ impl Uart {
         has_room
     }
 
+    /// Whether a byte was received.
+    pub fn has_input(&self) -> bool {
+        self.registers.read32(FR) & FR_RXFE == 0
+    }
+
     /// The next received byte.
     pub fn receive(&self) -> Option<u8> {
-        (self.registers.read32(FR) & FR_RXFE == 0).then(|| self.registers.read32(DR) as u8)
+        self.has_input().then(|| self.registers.read32(DR) as u8)
     }
 
     /// Acknowledges what raised the interrupt.

@@ -47,7 +47,8 @@ fn to_line(address: usize, bytes: usize) -> usize {
 /// Zeroes `[start, start + bytes)` and cleans it to the point of coherency. [`barrier::dsb_sy`] must follow.
 ///
 /// # Safety
-/// The range is mapped at EL2 as normal memory, and nobody else uses it.
+/// The range is mapped at EL2 as normal memory, and no Rust object but atomics is there. A guest may store there at the same time:
+/// then it has what either wrote last, word by word.
 pub unsafe fn zero(start: *mut u8, bytes: usize) {
     let head = to_line(start as usize, bytes);
     let lines = if zva_bytes() == LINE && line_bytes() == LINE { (bytes - head) / LINE } else { 0 };

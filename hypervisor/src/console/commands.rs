@@ -72,7 +72,7 @@ pub fn obey(state: &mut State, key: Key) {
     match key {
         Key::Focus(n) => focus(state, n, false),
         // EL2 knows no types of devices: without the service there are no such consoles.
-        Key::Virtio => unknown(b'h'),
+        Key::VirtioConsole => unknown(b'h'),
         Key::Help => help(),
         Key::Status => status(),
         Key::Faults => fault::show_all(),

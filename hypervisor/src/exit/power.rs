@@ -12,7 +12,7 @@ use crate::gic;
 use crate::partition::{Partition, State};
 use crate::service;
 use crate::vcpu;
-use abi::channel::RING;
+use abi::channel::RING_DOORBELL;
 use core::sync::atomic::{AtomicI32, Ordering};
 use psci::{Call, Error, PowerState, SUCCESS, Topology, Workarounds, function};
 
@@ -35,8 +35,8 @@ pub fn call(core: &'static Core, frame: &mut GuestFrame) -> Verdict {
         frame.set_register(0, status);
         return Verdict::Resume;
     }
-    if id == RING {
-        frame.set_register(0, channel::ring(core, partition, frame.register(1)).number());
+    if id == RING_DOORBELL {
+        frame.set_register(0, channel::ring_doorbell(core, partition, frame.register(1)).number());
         return Verdict::Resume;
     }
     let call = Call::decode(id, [frame.register(1), frame.register(2), frame.register(3)]);

@@ -1,4 +1,4 @@
-//! B53 (c) of DESIGN section 9, "Beat": the worst EL2 instructions added to one beat of `control`, beside a Linux that
+//! B53: the worst EL2 instructions added to one beat of `control`, beside a Linux that
 //! loads both its CPUs and floods its console.
 //!
 //! The guest's clock cannot say it, since under icount it counts every core; the plugin tells cores apart. The bench

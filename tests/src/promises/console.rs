@@ -196,12 +196,17 @@ fn editor(shell: &mut Shell) -> Result<()> {
     Ok(())
 }
 
+/// A text's SHA-256, as `sha256sum` writes it.
+pub fn sha256(text: &str) -> String {
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// 64 lines of 64 bytes, pasted at once while the terminal echoes them.
 pub fn paste(shell: &mut Shell) -> Result<()> {
     let lines = (0..64).map(|n: u32| format!("{n:02} {:0>60}\n", n.wrapping_mul(2_654_435_761)));
     let block: String = lines.collect();
     ensure!(block.len() == 4096, "the block has {} bytes", block.len());
-    let digest: String = Sha256::digest(&block).iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = sha256(&block);
     shell.console().send("echo paste$((1+1)); cat >/tmp/pasted\n")?;
     shell.console().expect("paste2", SHORT)?;
     shell.console().send(&block)?;

@@ -7,8 +7,9 @@ mod image;
 mod images;
 
 use crate::diagnostic::{Diagnostic, Span};
-use crate::file::{DiskFile, Source, SystemFile};
+use crate::file::{DiskFile, Source, SystemFile, VIRTIO_KEYS};
 use crate::locate::virtio_span;
+use crate::near;
 use abi::plan::Origin;
 use images::{Images, Volume};
 use manifest::Board;
@@ -100,9 +101,8 @@ pub fn board(file: &SystemFile, board: &Board, found: &mut Vec<Diagnostic>) {
             format!("board '{}' has no disks, entropy or network that the service partition can reach", board.name);
         let served = file.partitions.iter().filter(|_| file.service.is_some());
         let spans = served.filter_map(|partition| virtio_span(partition, 0));
-        return found.extend(
-            spans.map(|span| Diagnostic::new(span, title.clone(), "do without `disk`, `rng`, `net` and `hvc`")),
-        );
+        let help = format!("give no partition {}", near::list(VIRTIO_KEYS));
+        return found.extend(spans.map(|span| Diagnostic::new(span, title.clone(), help.clone())));
     };
     let others = u32::from(file.service.is_some()) + u32::from(file.needs_uplink());
     let most = transports.count.saturating_sub(others) as usize;

@@ -16,6 +16,7 @@ mod pins;
 mod service;
 pub mod size;
 mod table;
+mod virtio;
 mod window;
 
 use crate::board::{PLATFORMS, Platform, find};
@@ -33,6 +34,7 @@ pub use service::NAME as SERVICE_NAME;
 use std::path::PathBuf;
 use table::Table;
 use toml::de::{DeTable, DeValue};
+pub use virtio::{VIRTIO_KEYS, VirtioFile};
 pub use window::{Mode, WindowFile};
 
 /// A value that a system file may hold.

@@ -3,7 +3,7 @@
 mod devices;
 
 use crate::diagnostic::{Diagnostic, Span};
-use crate::file::{DiskFile, Given, PartitionFile, SystemFile};
+use crate::file::{Given, PartitionFile, SystemFile};
 use crate::fit::Misfit;
 use crate::kernel::Kernel;
 use abi::service::{MAX_DEVICES, MAX_PARTITION_DEVICES};
@@ -79,7 +79,11 @@ pub fn diagnose(file: &SystemFile, known: &[Known], mistake: &Mistake) -> Option
         M::VirtioCovered { partition, slot } => at(virtio_span(of(partition)?, *slot)?),
         M::VirtioCount { .. } => at(virtio_too_many(file)?),
         // That nothing needs it was said, and so was that its kernel has no place.
-        M::BadWindow { partition } if of(partition)?.virtio() == 0 || !known(partition)?.payloads => return None,
+        M::BadWindow { partition }
+            if of(partition)?.virtio_devices().next().is_none() || !known(partition)?.payloads =>
+        {
+            return None;
+        }
         M::BadWindow { .. } | M::VirtioNumbers { .. } | M::ServiceNotIdentity { .. } | M::ServiceCores { .. } => {
             at(board())
         }
@@ -206,13 +210,9 @@ fn core_span(partition: &PartitionFile, core: CoreId, nth: usize) -> Option<Span
     mentions.map(|(_, span)| span.clone()).nth(nth)
 }
 
-/// Where the virtio device in `slot` stands: `rng` comes first, then disks, `net`, `hvc`, `vsock`.
+/// Where the virtio device in `slot` stands.
 pub fn virtio_span(partition: &PartitionFile, slot: usize) -> Option<Span> {
-    let rng = partition.rng.span().filter(|_| partition.rng.value() == Some(&true));
-    let net = partition.net.span().filter(|_| partition.net.value().is_some());
-    let hvc = partition.hvc.span().filter(|_| partition.hvc.value() == Some(&true));
-    let vsock = partition.vsock.span().filter(|_| partition.has_vsock());
-    rng.into_iter().chain(partition.disks.iter().map(DiskFile::place)).chain(net).chain(hvc).chain(vsock).nth(slot)
+    partition.virtio_devices().nth(slot).map(|(_, span)| span)
 }
 
 /// The first virtio device that there is no room for.

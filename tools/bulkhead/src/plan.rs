@@ -2,6 +2,7 @@
 
 mod builder;
 mod ingredients;
+mod pack;
 mod service;
 
 use crate::board::{PLATFORMS, Platform};

@@ -1,6 +1,9 @@
 //! `bulkhead build` with an EL2 binary made here: the image's layout, byte by byte, and that it is the same twice.
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
+#[path = "linux/image.rs"]
+mod linux;
+
 use abi::bundle;
 use manifest::PayloadKind;
 use std::fs;
@@ -156,10 +159,7 @@ fn the_service_partition_is_the_last_and_is_told_of_all() {
 /// The first partition of [`folder`] with a disk, more keys, and Linux as its kernel.
 fn with_window(folder: &Path, keys: &str) -> manifest::System {
     with_service(folder, &format!("disk = {{ from = \"gpt:a\" }}\n{keys}"));
-    let mut linux = vec![0; 4096];
-    linux[16..24].copy_from_slice(&4096u64.to_le_bytes());
-    linux[56..60].copy_from_slice(b"ARM\x64");
-    fs::write(folder.join("kernel.bin"), linux).unwrap();
+    fs::write(folder.join("kernel.bin"), linux::image(4096, 4096)).unwrap();
     let image = build(folder, "window.img");
     let system = manifest::decode(&image[EL2_SIZE as usize..]).unwrap();
     manifest::validate(&platform_qemu_virt::BOARD, &system, &mut |mistake| panic!("{mistake}"));

@@ -1,6 +1,9 @@
 //! Whatever sizes and cores are asked for: what the tool places, the validator accepts; what it refuses, it explains.
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
+#[path = "linux/image.rs"]
+mod linux;
+
 use bulkhead::file::Source;
 use bulkhead::plan::plan;
 use proptest::prelude::*;
@@ -14,10 +17,7 @@ fn folder() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("random");
     MADE.call_once(|| {
         std::fs::create_dir_all(&folder).unwrap();
-        let mut image = vec![0; 8192];
-        image[16..24].copy_from_slice(&(3u64 << 20).to_le_bytes());
-        image[56..60].copy_from_slice(b"ARM\x64");
-        std::fs::write(folder.join("Image"), image).unwrap();
+        std::fs::write(folder.join("Image"), linux::image(8192, 3 << 20)).unwrap();
         std::fs::write(folder.join("raw"), vec![0x14; 70_000]).unwrap();
         std::fs::write(folder.join("service.elf"), pie()).unwrap();
     });

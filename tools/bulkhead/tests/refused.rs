@@ -6,6 +6,8 @@
 
 #[path = "gpt/image.rs"]
 mod image;
+#[path = "linux/image.rs"]
+mod linux;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -43,14 +45,6 @@ fn pie() -> Vec<u8> {
     file
 }
 
-/// A Linux `Image` of a page.
-fn linux() -> Vec<u8> {
-    let mut file = vec![0; 4096];
-    file[16..24].copy_from_slice(&4096u64.to_le_bytes());
-    file[56..60].copy_from_slice(b"ARM\x64");
-    file
-}
-
 /// The same image with a wrong sum in both of its tables' headers.
 fn damaged(mut image: Vec<u8>) -> Vec<u8> {
     let backup = image.len() - 512;
@@ -68,7 +62,7 @@ fn folder(name: &str) -> PathBuf {
     for (file, bytes) in [
         ("kernel.bin", vec![0x14; 64]),
         ("large.bin", vec![0x14; 2 << 20]),
-        ("Image", linux()),
+        ("Image", linux::image(4096, 4096)),
         ("x86.elf", elf(62, 0x10_0000)),
         ("low.elf", elf(183, 0x8_0000)),
         ("bzImage", bz_image),
@@ -159,13 +153,6 @@ refusals! {
     s04_tables
     s04_too_small
     s04_used_twice
-    channel_count
-    channel_ends
-    channel_forms
-    channel_list
-    channel_no_service
-    channel_sockets
-    channel_twice
     disk_forms
     disks_forms
     disks_on_a_pi
@@ -228,6 +215,13 @@ refusals! {
     r07_pin_forms
     r07_pins_elsewhere
     r07_pwm_no_service
+    n11_channel_count
+    n11_channel_ends
+    n11_channel_forms
+    n11_channel_list
+    n11_channel_no_service
+    n11_channel_sockets
+    n11_channel_twice
     net_forms
     net_on_a_pi
     network_forms

@@ -1,7 +1,7 @@
 //! Rules about channels. That their memory is nobody else's is a rule of memory.rs.
 
 use crate::{Board, Channel, End, Mistake, System};
-use abi::channel::MAX_SIZE;
+use abi::channel::{MAX_SIZE, MIN_SIZE};
 use abi::machine::{channel_intid, channel_ipa};
 use addr::{BLOCK_2M, PAGE_SIZE};
 
@@ -25,10 +25,11 @@ pub(super) fn validate(board: &Board, system: &System, report: &mut dyn FnMut(Mi
     }
 }
 
-/// EL2 clears a channel through one window of 2 MiB; between whom it can be, the service partition is not among.
+/// EL2 clears a channel through one mapping of 2 MiB; between whom it can be, the service partition is not among.
 fn is_sound(system: &System, channel: &Channel) -> bool {
     let in_one_block = channel.memory().is_some_and(|memory| {
-        memory.size() <= MAX_SIZE && memory.start().as_u64() / BLOCK_2M == (memory.end().as_u64() - 1) / BLOCK_2M
+        (MIN_SIZE..=MAX_SIZE).contains(&memory.size())
+            && memory.start().as_u64() / BLOCK_2M == (memory.end().as_u64() - 1) / BLOCK_2M
     });
     let service = system.service_partition().map(|(id, _)| id);
     let others = system.partitions.len() - usize::from(service.is_some());

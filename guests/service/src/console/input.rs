@@ -17,11 +17,13 @@ const PATIENCE_MS: u64 = 1000;
 /// How often a guest that takes no input is tried again, should EL2's word of its reading be missed.
 const RETRY_MS: u64 = 20;
 
-/// A byte that its partition does not take yet.
+/// The UART is not read meanwhile: its own flow control paces the sender.
 #[derive(Clone, Copy)]
-struct Held {
-    byte: u8,
+struct Pause {
     until: u64,
+    /// A byte for a PL011, which says that it takes none only when it is given one. A virtio console is asked before the UART
+    /// is: what lies there outlives the service.
+    held: Option<u8>,
 }
 
 pub(super) struct Input {
@@ -29,8 +31,8 @@ pub(super) struct Input {
     plan: &'static Plan,
     /// The partition with the keyboard, and which console of it.
     focus: (PartitionId, Port),
-    /// The UART is not read meanwhile: its own flow control paces the sender.
-    held: Option<Held>,
+    /// Whoever has the keyboard takes nothing now.
+    pause: Option<Pause>,
     /// The partition with the keyboard has shown that it does not read: what is typed for it is lost, commands never are.
     has_given_up: bool,
     /// What EL2 has asked and the keyboard has not answered.
@@ -45,7 +47,7 @@ impl Input {
             keys: Keys::new(),
             plan,
             focus: (PartitionId::new(0), Port::Uart),
-            held: None,
+            pause: None,
             has_given_up: false,
             question: None,
             wants_status: false,
@@ -56,12 +58,14 @@ impl Input {
     pub(super) fn focus_on(&mut self, id: PartitionId, port: Port, output: &mut Output) {
         let source = match port {
             Port::Uart if id.index() < self.plan.partitions.len() => Source::partition(id),
-            Port::Virtio if self.has_virtio(id) => Source::virtio(id),
+            Port::Virtio if self.has_virtio(id) => Source::virtio_console(id),
             Port::Uart | Port::Virtio => None,
         };
         if let Some(source) = source {
             self.focus = (id, port);
             self.has_given_up = false;
+            // What was typed for another, EL2 may have moved the keyboard, is not for this one.
+            self.pause = None;
             output.focus(source);
         }
     }
@@ -71,33 +75,54 @@ impl Input {
         self.plan.devices.iter().any(|device| device.partition == id && device.kind == Kind::Console)
     }
 
-    /// Whether a byte waits for its partition to take it.
-    pub(super) fn is_holding(&self) -> bool {
-        self.held.is_some()
+    /// Whether what is typed waits for its partition to take it.
+    pub(super) fn is_paused(&self) -> bool {
+        self.pause.is_some()
     }
 
     /// Reads the UART. When to come back although nothing new may have come.
     pub(super) fn pump(&mut self, uart: &Uart, output: &mut Output, devices: &mut Devices, now: u64) -> Option<u64> {
-        if let Some(held) = self.held {
-            if !self.deliver(held.byte, devices) && now < held.until {
+        if let Some(pause) = self.pause {
+            let is_over = match pause.held {
+                Some(byte) => self.deliver(byte, devices),
+                None => self.has_room(devices),
+            };
+            if !is_over && now < pause.until {
                 return Some(now + timer::ticks(RETRY_MS));
             }
-            self.has_given_up = now >= held.until;
-            self.held = None;
+            self.has_given_up = !is_over;
+            self.pause = None;
             uart.enable_receive(true);
         }
-        while let Some(byte) = uart.receive() {
+        while uart.has_input() {
+            if !self.has_given_up && !self.has_room(devices) {
+                return Some(self.pause(None, uart, now));
+            }
+            let Some(byte) = uart.receive() else { break };
             match self.keys.push(byte) {
                 Some(Key::Input(byte)) if !self.deliver(byte, devices) && !self.has_given_up => {
-                    self.held = Some(Held { byte, until: now + timer::ticks(PATIENCE_MS) });
-                    uart.enable_receive(false);
-                    return Some(now + timer::ticks(RETRY_MS));
+                    return Some(self.pause(Some(byte), uart, now));
                 }
                 Some(Key::Input(_)) | None => {}
                 Some(key) => self.obey(key, output),
             }
         }
         None
+    }
+
+    /// Reads no more for some time. When to come back.
+    fn pause(&mut self, held: Option<u8>, uart: &Uart, now: u64) -> u64 {
+        self.pause = Some(Pause { until: now + timer::ticks(PATIENCE_MS), held });
+        uart.enable_receive(false);
+        now + timer::ticks(RETRY_MS)
+    }
+
+    /// Whether the partition with the keyboard takes a byte, as far as it can be asked.
+    fn has_room(&self, devices: &mut Devices) -> bool {
+        match self.focus {
+            (focus, Port::Virtio) => devices.has_room(focus),
+            (_, Port::Uart) => true,
+        }
     }
 
     /// Hands a byte to the partition with the keyboard; false: it takes none now.
@@ -118,7 +143,7 @@ impl Input {
     fn obey(&mut self, key: Key, output: &mut Output) {
         match key {
             Key::Focus(id) => self.set_focus(id, Port::Uart, output),
-            Key::Virtio => self.focus_virtio(output),
+            Key::VirtioConsole => self.focus_virtio(output),
             Key::Help => tell(Command::Help, 0, 0),
             Key::Status => {
                 tell(Command::Status, 0, 0);

@@ -1,6 +1,7 @@
 //! Output: EL2's rings and the virtio consoles' text, piece by piece, through the multiplexer to the UART.
 //!
-//! A virtio console waits where a PL011 would lose lines: its device asks for room here, and leaves the rest with its driver.
+//! A virtio console waits where a PL011 would lose lines: its device asks for room here, and leaves the rest with its driver. It
+//! does not wait for ever, and then its ring loses lines too.
 
 use crate::hypercall::{self, Source};
 use crate::timer;
@@ -66,15 +67,16 @@ impl Output {
 
     /// The ring of a partition's virtio console.
     fn virtio(&self, partition: PartitionId) -> Option<&Ring<RING>> {
-        console::Source::virtio(partition).and_then(|source| self.rings.get(source.index()))
+        console::Source::virtio_console(partition).and_then(|source| self.rings.get(source.index()))
     }
 
-    /// How much text of a partition's virtio console there is room for.
+    /// How much text of a partition's virtio console there is room for. None behind lost lines until they were reported.
     pub(super) fn room(&self, partition: PartitionId) -> usize {
-        self.virtio(partition).map_or(0, |ring| ring.room().saturating_sub(LINE_END))
+        let ring = self.virtio(partition).filter(|ring| !ring.has_dropped());
+        ring.map_or(0, |ring| ring.room().saturating_sub(LINE_END))
     }
 
-    /// Text of a partition's virtio console, for which there is room.
+    /// Text of a partition's virtio console. Lines for which there is no room are lost.
     pub(super) fn show(&self, partition: PartitionId, text: &[u8]) {
         self.virtio(partition).into_iter().for_each(|ring| ring.write(text));
     }

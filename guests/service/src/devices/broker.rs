@@ -4,37 +4,36 @@
 //! buffers. Nothing is kept in between: the guest's credit is the ring's room (crate `vsock`), and what finds no buffer stays
 //! in its ring. Both sides are hostile, and neither waits for the other.
 
-use super::Device;
 use super::link::Link;
+use super::{Backend, Device};
 use crate::hooks::Survivor;
-use crate::hypercall::{self, DeviceState};
+use crate::hypercall;
 use crate::memory::Ram;
-use abi::VirtioId;
 use abi::plan;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use channel::{Continuity, End, Side};
 use core::sync::atomic::AtomicU64;
-use virtio::{Broken, Chain, Packet, Unusable, put};
+use virtio::{Broken, Chain, SocketPacket, put_packet};
 use vsock::{EVENT, Event, HEADER, Header, MAX_PAYLOAD, RX, Room, Sockets, TRANSPORT_RESET};
 
 /// Packets of a device in a turn, each way.
 const CAP: usize = 16;
 
 /// The service's end of a channel.
-struct Wire {
+struct ChannelEnd {
     end: End<'static>,
-    /// The channel's number, by which it is rung.
+    /// The channel's number, by which its doorbell is rung.
     number: u8,
     /// Something was read or written, and the other end was not rung.
-    is_touched: bool,
+    owes_ring: bool,
 }
 
-impl Wire {
+impl ChannelEnd {
     /// What the other end has not taken. `None`: it has not begun, or says what cannot be.
     fn room(&self) -> Option<Room> {
         let unread = self.end.unread().filter(|_| self.end.has_peer())?;
-        Some(Room { capacity: self.end.capacity(), unread })
+        Some(Room { capacity: self.end.capacity(), unread, unheard: self.end.available() })
     }
 }
 
@@ -43,12 +42,13 @@ pub(super) struct Broker {
     pub(super) received: Link,
     pub(super) events: Link,
     sockets: Sockets,
-    wires: Vec<Wire>,
-    /// What the guest is to be sent next, when it has a buffer for it.
-    answer: Option<Header>,
+    ends: Vec<ChannelEnd>,
+    /// The channel that is looked at first for something to send: a peer that always has something leaves the others theirs.
+    first: usize,
     /// An earlier life's connections are gone, and the guest has not heard.
     has_lost: bool,
-    room: Box<[u8; MAX_PAYLOAD]>,
+    /// A packet's data between the channel and the guest's buffer.
+    copy: Box<[u8; MAX_PAYLOAD]>,
 }
 
 impl Broker {
@@ -63,24 +63,27 @@ impl Broker {
         records: [&'static Survivor; 2],
     ) -> Self {
         let own = || plan.channels.iter().filter(|channel| channel.partition == backend.partition);
-        let wire = |planned: &plan::Channel| {
+        let end_of = |planned: &plan::Channel| {
             let start = planned.memory.start().as_u64() as *const AtomicU64;
             let words = planned.memory.size() as usize / size_of::<AtomicU64>();
             // SAFETY: mapped by the caller's promise, on a page; atomics only, any content is a valid value.
             let memory = unsafe { core::slice::from_raw_parts(start, words) };
-            let side = Side::from_number(planned.end.into()).unwrap_or(Side::First);
-            let end = End::new(memory, side).unwrap_or_else(|| panic!("channel {} has no room", planned.number));
-            Wire { end, number: planned.number, is_touched: false }
+            let plan::Channel { number, end, .. } = *planned;
+            let side = Side::from_number(end.into());
+            let side = side.unwrap_or_else(|| panic!("the plan says end {end} of channel {number}: there are 0 and 1"));
+            let end = End::new(memory, side);
+            let end = end.unwrap_or_else(|| panic!("channel {number} of {} words has no room for rings", memory.len()));
+            ChannelEnd { end, number, owes_ring: false }
         };
         let [received, events] = records;
         Self {
             received: Link::new(RX, received),
             events: Link::new(EVENT, events),
             sockets: Sockets::new(cid.into(), own().map(|channel| channel.port)),
-            wires: own().map(wire).collect(),
-            answer: None,
+            ends: own().map(end_of).collect(),
+            first: 0,
             has_lost: false,
-            room: Box::new([0; MAX_PAYLOAD]),
+            copy: Box::new([0; MAX_PAYLOAD]),
         }
     }
 
@@ -89,38 +92,49 @@ impl Broker {
         [&mut self.received, &mut self.events]
     }
 
-    /// Begins to serve a driver. False: it has reset the device meanwhile.
-    pub(super) fn start(&mut self, id: VirtioId, state: &DeviceState, ram: &Ram) -> Result<bool, Unusable> {
+    /// A driver is served from now on, by these queues.
+    pub(super) fn begin(&mut self) {
         self.forget();
-        let is_current = self.received.start(id, state, ram)? && self.events.start(id, state, ram)?;
         self.has_lost = self.received.is_resumed();
-        Ok(is_current)
     }
 
     /// Nobody is connected.
     pub(super) fn forget(&mut self) {
         self.sockets.forget();
-        self.answer = None;
         self.has_lost = false;
+    }
+
+    /// Whether what the guest sends can be taken: what it may have to be answered has a place.
+    pub(super) fn takes_packets(&self) -> bool {
+        self.sockets.takes_packets()
     }
 
     /// Moves what can be moved. Whether there was anything.
     fn turn(&mut self, sent: &mut Link, ram: &Ram, chain: &mut Chain) -> Result<bool, Broken> {
-        for (place, wire) in self.wires.iter_mut().enumerate() {
-            if wire.end.renew() == Continuity::Anew {
+        for (place, own) in self.ends.iter_mut().enumerate() {
+            if own.end.renew() == Continuity::Anew {
                 self.sockets.close(place);
             }
         }
-        self.tell_loss(ram, chain)?;
-        let has_taken = self.take(sent, ram, chain)?;
-        let has_given = self.give(ram, chain)?;
-        let has_dropped = self.drop_unheard();
-        for wire in &mut self.wires {
-            if core::mem::take(&mut wire.is_touched) {
-                // Refused never: EL2 validated the channels that the plan names.
-                let _ = hypercall::channel_ring(wire.number);
+        let has_moved = self.move_all(sent, ram, chain);
+        // What was read or written before one of the guest's rings turned out to be broken is the other end's all the same.
+        for own in &mut self.ends {
+            if core::mem::take(&mut own.owes_ring) {
+                // The tool writes plan and manifest from one file. EL2 reads the manifest only, and refuses a number that is not
+                // the service's: nobody is rung then, and nothing follows for anybody here.
+                let _ = hypercall::ring_doorbell(own.number);
             }
         }
+        has_moved
+    }
+
+    /// All of a turn but the rings to other ends.
+    fn move_all(&mut self, sent: &mut Link, ram: &Ram, chain: &mut Chain) -> Result<bool, Broken> {
+        self.tell_loss(ram, chain)?;
+        let has_taken = self.take(sent, ram, chain)?;
+        // Before a connection can begin: what was said to the last one is not for the next.
+        let has_dropped = self.drop_unheard();
+        let has_given = self.give(ram, chain)?;
         Ok(has_taken || has_given || has_dropped)
     }
 
@@ -130,7 +144,7 @@ impl Broker {
             && let Some(head) = self.events.next(ram, chain)?
         {
             self.has_lost = false;
-            let written = put(ram, chain, &TRANSPORT_RESET, &[])?;
+            let written = put_packet(ram, chain, &TRANSPORT_RESET, &[])?;
             self.events.give_back(ram, head, written)?;
         }
         Ok(())
@@ -138,23 +152,23 @@ impl Broker {
 
     /// Takes packets that the guest sends.
     fn take(&mut self, sent: &mut Link, ram: &Ram, chain: &mut Chain) -> Result<bool, Broken> {
-        let Self { sockets, wires, .. } = self;
+        let Self { sockets, ends, .. } = self;
         for count in 0..CAP {
             if !sockets.takes_packets() {
                 return Ok(count > 0);
             }
             let Some(head) = sent.next(ram, chain)? else { return Ok(count > 0) };
-            if let Some(packet) = Packet::<HEADER>::read(ram, chain)? {
+            if let Some(packet) = SocketPacket::<HEADER>::read(ram, chain)? {
                 let header = Header::parse(packet.header());
-                let event =
-                    sockets.packet(&header, packet.payload_bytes(), |place| wires.get(place).and_then(Wire::room));
+                let event = sockets
+                    .take_packet(&header, packet.payload_bytes(), |place| ends.get(place).and_then(ChannelEnd::room));
                 if let Event::Data { place, bytes } = event
-                    && let Some(wire) = wires.get_mut(place)
+                    && let Some(own) = ends.get_mut(place)
                 {
-                    wire.is_touched = true;
+                    own.owes_ring = true;
                     // Where the channel is cleared meanwhile it takes less, and the next turn ends the connection.
-                    packet.payload(ram, bytes, |piece| {
-                        wire.end.write(piece);
+                    packet.copy_out(ram, bytes, |piece| {
+                        own.end.write(piece);
                     })?;
                 }
             }
@@ -166,19 +180,17 @@ impl Broker {
     /// Sends what is to be sent, as far as the guest has buffers.
     fn give(&mut self, ram: &Ram, chain: &mut Chain) -> Result<bool, Broken> {
         for count in 0..CAP {
-            if self.answer.is_none() {
-                let Self { sockets, wires, .. } = self;
-                self.answer = sockets.answer(|place| wires.get(place).and_then(Wire::room));
-            }
-            let wire = self.heard();
-            if self.answer.is_none() && wire.is_none() {
+            if !self.has_something() {
                 return Ok(count > 0);
             }
             let Some(head) = self.received.next(ram, chain)? else { return Ok(count > 0) };
-            let written = match (self.answer.take(), wire) {
-                (Some(answer), _) => Some(put(ram, chain, &answer.bytes(), &[])?),
-                (None, Some(place)) => self.give_data(place, ram, chain)?,
-                (None, None) => None,
+            let Self { sockets, ends, .. } = self;
+            let written = match sockets.answer(|place| ends.get(place).and_then(ChannelEnd::room)) {
+                Some(answer) => Some(put_packet(ram, chain, &answer.bytes(), &[])?),
+                None => match self.heard() {
+                    Some(place) => self.give_data(place, ram, chain)?,
+                    None => None,
+                },
             };
             match written {
                 Some(written) => self.received.give_back(ram, head, written)?,
@@ -191,68 +203,62 @@ impl Broker {
         Ok(true)
     }
 
-    /// The first channel whose bytes somebody waits for.
+    /// Whether there is something to send to the guest.
+    fn has_something(&self) -> bool {
+        self.sockets.has_answer(|place| self.ends.get(place).and_then(ChannelEnd::room)) || self.heard().is_some()
+    }
+
+    /// The next channel whose bytes somebody waits for.
     fn heard(&self) -> Option<usize> {
-        let is_heard = |place: usize| self.sockets.credit(place).is_some_and(|credit| credit > 0);
-        self.wires.iter().enumerate().position(|(place, wire)| is_heard(place) && wire.end.available() > 0)
+        let has_credit = |place: usize| self.sockets.credit(place).is_some_and(|credit| credit > 0);
+        let has_bytes = |place: usize| self.ends.get(place).is_some_and(|own| own.end.available() > 0);
+        (self.first..self.ends.len()).chain(0..self.first).find(|place| has_credit(*place) && has_bytes(*place))
     }
 
     /// Fills a buffer from a channel. `None`: it was cleared meanwhile.
     fn give_data(&mut self, place: usize, ram: &Ram, chain: &Chain) -> Result<Option<u32>, Broken> {
-        let (Some(wire), Some(credit)) = (self.wires.get_mut(place), self.sockets.credit(place)) else {
+        self.first = place + 1;
+        let (Some(own), Some(credit)) = (self.ends.get_mut(place), self.sockets.credit(place)) else {
             return Ok(None);
         };
         let fits = chain.writable_bytes().checked_sub(HEADER as u32).filter(|fits| *fits > 0).ok_or(Broken::NoRoom)?;
         let count = credit.min(fits) as usize;
-        let read = wire.end.read(self.room.get_mut(..count).unwrap_or_default());
-        let Some(room) = wire.room().filter(|_| read > 0) else { return Ok(None) };
-        wire.is_touched = true;
+        let read = own.end.read(self.copy.get_mut(..count).unwrap_or_default());
+        let Some(room) = own.room().filter(|_| read > 0) else { return Ok(None) };
+        own.owes_ring = true;
         let Some(header) = self.sockets.data(place, read as u32, room) else { return Ok(None) };
-        put(ram, chain, &header.bytes(), self.room.get(..read).unwrap_or_default()).map(Some)
+        put_packet(ram, chain, &header.bytes(), self.copy.get(..read).unwrap_or_default()).map(Some)
     }
 
     /// What the other end of a channel says while nobody is connected is said to nobody: it would be found by the next who is.
     fn drop_unheard(&mut self) -> bool {
         let mut has_dropped = false;
-        for (place, wire) in self.wires.iter_mut().enumerate() {
-            if self.sockets.credit(place).is_none() && wire.end.available() > 0 {
-                let has_read = wire.end.read(self.room.as_mut_slice()) > 0;
-                wire.is_touched |= has_read;
-                has_dropped |= has_read;
+        for (place, own) in self.ends.iter_mut().enumerate() {
+            if self.sockets.credit(place).is_none() {
+                let has_skipped = own.end.skip();
+                own.owes_ring |= has_skipped;
+                has_dropped |= has_skipped;
             }
         }
         has_dropped
     }
 
     /// Asks the driver to kick. Whether there is something for [`Broker::turn`].
-    fn request_kicks(&mut self, ram: &Ram) -> Result<bool, Broken> {
-        let has_buffers = self.received.request_kicks(ram)?;
+    pub(super) fn request_kicks(&mut self, ram: &Ram) -> Result<bool, Broken> {
+        let has_buffers = self.received.request_kicks(ram)? || self.received.is_parked();
         let has_events = self.events.request_kicks(ram)?;
-        let is_heard = self.heard().is_some();
-        let is_news = |(place, wire): (usize, &Wire)| {
-            wire.end.is_over() || (self.sockets.credit(place).is_none() && wire.end.available() > 0)
+        let has_something = self.has_something();
+        let is_news = |(place, own): (usize, &ChannelEnd)| {
+            own.end.is_over() || (self.sockets.credit(place).is_none() && own.end.available() > 0)
         };
-        Ok((has_buffers && (is_heard || self.answer.is_some()))
-            || (has_events && self.has_lost)
-            || self.wires.iter().enumerate().any(is_news))
+        Ok((has_buffers && has_something) || (has_events && self.has_lost) || self.ends.iter().enumerate().any(is_news))
     }
 }
 
 impl Device {
     /// Moves what can be moved between the guest's sockets and its channels. Whether there was anything.
     pub(super) fn serve_sockets(&mut self, chain: &mut Chain) -> Result<bool, Broken> {
-        let Some(broker) = &mut self.broker else { return Ok(false) };
-        broker.turn(&mut self.link, &self.ram, chain)
-    }
-
-    /// Whether nothing of what the guest sends can be taken: it has no buffers for the answers, and kicks when it has.
-    pub(super) fn is_blocked(&self) -> bool {
-        self.broker.as_ref().is_some_and(|broker| !broker.sockets.takes_packets())
-    }
-
-    /// [`Broker::request_kicks`].
-    pub(super) fn request_socket_kicks(&mut self) -> Result<bool, Broken> {
-        let Some(broker) = self.broker.as_mut().filter(|_| self.link.is_running()) else { return Ok(false) };
-        broker.request_kicks(&self.ram)
+        let Self { backend: Backend::Sockets(broker), link, ram, .. } = self else { return Ok(false) };
+        broker.turn(link, ram, chain)
     }
 }

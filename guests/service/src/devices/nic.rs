@@ -26,19 +26,14 @@ const PIECE: usize = MTU as usize + virtio::net::ETHERNET;
 
 impl Devices {
     /// Takes frames that the guest at `port` sends. Whether there were any.
-    pub(super) fn send(&mut self, number: usize, port: usize, network: &mut Network) -> bool {
+    pub(super) fn send(&mut self, number: usize, port: usize, network: &mut Network) -> Result<bool, Broken> {
         let mut packets: u32 = 0;
-        while packets < CAP {
-            match self.send_one(number, port, network) {
-                Ok(Some(count)) => packets = packets.saturating_add(count + PRICE),
-                Ok(None) => break,
-                Err(broken) => {
-                    self.all.get_mut(number).into_iter().for_each(|device| device.break_down(&broken));
-                    return true;
-                }
-            }
+        while packets < CAP
+            && let Some(count) = self.send_one(number, port, network)?
+        {
+            packets = packets.saturating_add(count + PRICE);
         }
-        packets > 0
+        Ok(packets > 0)
     }
 
     /// Sends one frame, if there is one; how many packets it became.

@@ -84,7 +84,14 @@ pub unsafe fn offer_all(
                 Some(network) => Ok(Backend::Nic(network.connect(devices.all.len(), &partition.name, nic))),
                 None => Err(Missing::NoNetwork),
             },
-            Kind::Vsock(_) => Ok(Backend::Sockets),
+            Kind::Vsock(cid) => match kept.record(id, vsock::RX).zip(kept.record(id, vsock::EVENT)) {
+                Some((received, events)) => {
+                    // SAFETY: map.rs maps the plan's channels, and nothing of the service lies there.
+                    let broker = unsafe { Broker::new(*cid, planned, plan, [received, events]) };
+                    Ok(Backend::Sockets(Box::new(broker)))
+                }
+                None => continue,
+            },
             Kind::Console => match kept.typed(id) {
                 Some(typed) => Ok(Backend::Console(Terminal::new(planned.partition, typed))),
                 None => continue,
@@ -108,14 +115,6 @@ pub unsafe fn offer_all(
                 Backend::Lost
             }
         };
-        let records = kept.record(id, vsock::RX).zip(kept.record(id, vsock::EVENT));
-        let broker = match (&planned.kind, records) {
-            // SAFETY: map.rs maps the plan's channels, and nothing of the service lies there.
-            (Kind::Vsock(cid), Some((received, events))) => unsafe {
-                Some(Box::new(Broker::new(*cid, planned, plan, [received, events])))
-            },
-            _ => None,
-        };
         // SAFETY: the caller's promise.
         let ram = unsafe { Ram::new(partition) };
         let device = Device {
@@ -125,7 +124,6 @@ pub unsafe fn offer_all(
             backend,
             link: Link::new(number, record),
             receiver: receiver.map(|record| Box::new(Receiver::new(record))),
-            broker,
             resumes_at: None,
             seen: 0,
             is_unsure: true,
@@ -152,10 +150,10 @@ impl Device {
         match &self.backend {
             Backend::Lost => Ok(()),
             Backend::Entropy => hypercall::device_offer(self.id, entropy::FEATURES | more),
-            Backend::Sockets => {
+            Backend::Sockets(_) => {
                 let Kind::Vsock(cid) = kind else { return Ok(()) };
                 hypercall::device_config(self.id, &vsock::config((*cid).into()))?;
-                hypercall::device_offer(self.id, Features::OFFERED | vsock::STREAM | more)
+                hypercall::device_offer(self.id, Features::OFFERED | vsock::F_STREAM | more)
             }
             Backend::Console(_) => hypercall::device_offer(self.id, console::FEATURES | more),
             Backend::Nic(_) => {

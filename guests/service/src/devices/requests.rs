@@ -43,7 +43,9 @@ impl Device {
                 // It is offered only where there is a generator, which stays.
                 (Backend::Entropy, None) => self.link.park(head),
                 // Their queues are not looked at here.
-                (Backend::Lost | Backend::Nic(_) | Backend::Sockets | Backend::Console(_), _) => self.link.park(head),
+                (Backend::Lost | Backend::Nic(_) | Backend::Sockets(_) | Backend::Console(_), _) => {
+                    self.link.park(head)
+                }
                 (Backend::Disk { .. }, _) => {
                     let others_wait = self.begin(number, disks, chain, head)?;
                     if others_wait && !self.link.is_parked() {

@@ -1,6 +1,6 @@
 //! A channel whose ends are both bare-metal guests, without a service partition.
 
-use super::SHORT;
+use super::{REFUSED, SHORT, begin};
 use crate::conversation::Conversation;
 use crate::counters::Counters;
 use crate::machine::Recipe;
@@ -8,6 +8,8 @@ use crate::probe::{Answer, Probe, field};
 use crate::promises::linux::gic;
 use crate::run::Run;
 use crate::scenario::{Kind, Scenario, When, promise};
+use abi::channel::RING_DOORBELL;
+use abi::machine::channel_ipa;
 use anyhow::{Context, Result, bail, ensure};
 
 const ALICE: Probe = Probe { name: "alice", digit: 1 };
@@ -15,11 +17,11 @@ const BOB: Probe = Probe { name: "bob", digit: 2 };
 const MALLORY: Probe = Probe { name: "mallory", digit: 3 };
 
 /// Where the guests of `tests/systems/channel-probes.toml` see the channel of Alice and Bob, and its first ring.
-const MEMORY: u64 = 0x0b20_0000;
-const RING: u64 = MEMORY + 0x100;
-/// The hypercall that rings, and its answer to who has no end.
-const HYPERCALL: &str = "hvc 0xc6004300";
-const REFUSED: u64 = -2_i64 as u64;
+const MEMORY: u64 = channel_ipa(0).as_u64();
+const RING: u64 = MEMORY + 0x1080;
+/// Bytes of a ring, and the channel's last word.
+const CAPACITY: u64 = 4032;
+const LAST: u64 = MEMORY + 0x2ff8;
 /// Many times what a ring holds.
 const BYTES: u64 = 100_000;
 
@@ -31,8 +33,9 @@ pub const SCENARIOS: &[Scenario] = &[Scenario {
     seconds: 120,
     promises: &[
         promise("N11", "two_bare_metal_guests_exchange_bytes_and_ring_each_other"),
-        promise("N11", "a_third_partition_has_neither_the_memory_nor_the_doorbell"),
+        promise("N11", "neither_end_can_forge_the_epoch"),
         promise("N11", "restart_of_either_bare_metal_guest_clears_the_memory_and_tells_the_other"),
+        promise("N11", "a_third_partition_has_neither_the_memory_nor_the_doorbell"),
     ],
     body: plain,
 }];
@@ -48,12 +51,22 @@ fn plain(run: &mut Run) -> Result<()> {
         exchange(console, &ALICE, &BOB, 1)?;
         exchange(console, &BOB, &ALICE, 2)
     });
-    run.promise("a_third_partition_has_neither_the_memory_nor_the_doorbell", |_| foreign(console));
+    run.promise("neither_end_can_forge_the_epoch", |_| {
+        for probe in [&ALICE, &BOB] {
+            let epoch = probe.value(console, &format!("read64 {MEMORY:#x}"))?;
+            for address in [MEMORY, MEMORY + 0xff8] {
+                probe.must_abort(console, &format!("write64 {address:#x} {}", epoch + 1), address)?;
+            }
+            ensure!(probe.value(console, &format!("read64 {MEMORY:#x}"))? == epoch, "{} forged it", probe.name);
+        }
+        Ok(())
+    });
     run.promise("restart_of_either_bare_metal_guest_clears_the_memory_and_tells_the_other", |_| {
         restart(console, &ALICE, &BOB)?;
         restart(console, &BOB, &ALICE)?;
         exchange(console, &ALICE, &BOB, 3)
     });
+    run.promise("a_third_partition_has_neither_the_memory_nor_the_doorbell", |_| foreign(console));
     Ok(())
 }
 
@@ -66,7 +79,7 @@ fn begins(console: &mut Conversation, probes: &[&Probe]) -> Result<()> {
 
 fn open(console: &mut Conversation, probe: &Probe) -> Result<()> {
     let said = probe.ok(console, "copen pair")?;
-    ensure!(said == "channel=0 capacity=3968", "{} opened {said:?}", probe.name);
+    ensure!(said == format!("channel=0 capacity={CAPACITY}"), "{} opened {said:?}", probe.name);
     Ok(())
 }
 
@@ -74,10 +87,7 @@ fn open(console: &mut Conversation, probe: &Probe) -> Result<()> {
 /// order is told by it from the earlier ones.
 fn exchange(console: &mut Conversation, from: &Probe, to: &Probe, seed: u64) -> Result<()> {
     let order = format!("chear {BYTES} {seed}");
-    to.order(console, &order)?;
-    // Behind a prompt that was waited for already, its tag too.
-    let is_heard = |line: &str| line == order || (line.starts_with(to.name) && line.ends_with(&order));
-    console.expect_line(&format!("{} to repeat `{order}`", to.name), SHORT, |line| is_heard(line).then_some(()))?;
+    begin(console, to, &order)?;
     let said = from.ok_within(console, &format!("csay {BYTES} {seed}"), SHORT)?;
     ensure!(field(&said, "said") == Some(BYTES), "{} said {said:?}", from.name);
     let heard = match to.answer_behind(console, 0, &order, SHORT)? {
@@ -99,25 +109,32 @@ fn state(console: &mut Conversation, probe: &Probe, name: &str) -> Result<u64> {
 fn foreign(console: &mut Conversation) -> Result<()> {
     let refused = |console: &mut Conversation| Counters::ask(console, "mallory/v0")?.of("refused");
     let [alice, bob] = [&ALICE, &BOB].map(|probe| state(console, probe, "rung"));
+    let (alice, bob) = (alice?, bob?);
     let before = refused(console)?;
-    for address in [MEMORY, RING, MEMORY + 0x1ff8] {
+    for address in [MEMORY, RING, LAST] {
         MALLORY.must_abort(console, &format!("read64 {address:#x}"), address)?;
         MALLORY.must_abort(console, &format!("write64 {address:#x} 1"), address)?;
     }
     // A channel of two others, none, and none in any number of bits.
     let foreign = ["0", "2", "8", "0x100000001", "0xffffffffffffffff"];
     for number in foreign {
-        let answer = MALLORY.ok(console, &format!("{HYPERCALL} {number}"))?;
+        let answer = MALLORY.ok(console, &format!("hvc {RING_DOORBELL:#x} {number}"))?;
         ensure!(field(&answer, "x0") == Some(REFUSED), "channel {number}: {answer}");
     }
     let counted = refused(console)? - before;
     ensure!(counted == foreign.len() as u64, "{counted} refusals were counted");
-    for (probe, rung) in [(&ALICE, alice?), (&BOB, bob?)] {
+    for (probe, rung) in [(&ALICE, alice), (&BOB, bob)] {
         ensure!(state(console, probe, "rung")? == rung, "{} was rung", probe.name);
     }
-    // Her own is hers.
-    let answer = MALLORY.ok(console, &format!("{HYPERCALL} 1"))?;
+    // Her own is hers: its other end is rung, and nobody else.
+    let said = BOB.ok(console, "copen other")?;
+    ensure!(field(&said, "channel") == Some(1), "bob opened {said:?}");
+    let rung = state(console, &BOB, "rung")?;
+    let answer = MALLORY.ok(console, &format!("hvc {RING_DOORBELL:#x} 1"))?;
     ensure!(field(&answer, "x0") == Some(0), "her own channel: {answer}");
+    let said = BOB.ok(console, &format!("cwatch {rung}"))?;
+    ensure!(field(&said, "rung") == Some(rung + 1), "bob was told {said:?}");
+    ensure!(state(console, &ALICE, "rung")? == alice, "alice was rung");
     Ok(())
 }
 
@@ -132,7 +149,7 @@ fn restart(console: &mut Conversation, stays: &Probe, ends: &Probe) -> Result<()
     ensure!(field(&said, "anew") == Some(1), "{} was told {said:?}", stays.name);
     open(console, ends)?;
     ensure!(state(console, ends, "available")? == 0, "bytes for the life before have reached the next");
-    for word in [RING, RING + 8, RING + 3968, MEMORY + 0x1ff8] {
+    for word in [RING, RING + 8, RING + CAPACITY, LAST] {
         let value = ends.value(console, &format!("read64 {word:#x}"))?;
         ensure!(value == 0, "{word:#x} of a cleared channel has {value:#x}");
     }

@@ -20,7 +20,7 @@ const DIGIT: u8 = 1;
 pub const SCENARIOS: &[Scenario] = &[Scenario {
     name: "lives_of_linux",
     kinds: &[Kind::V3, Kind::V2],
-    when: When::Always,
+    when: When::LongOn(Kind::V2),
     seconds: 400,
     promises: &[
         promise("L08", "linux_feeds_its_watchdog"),

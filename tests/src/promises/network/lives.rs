@@ -3,7 +3,6 @@
 
 use super::{SHORT, WORK, attach, boot};
 use crate::conversation::Conversation;
-use crate::counters::CTRL_T;
 use crate::disk::Disk;
 use crate::host::Stream;
 use crate::life::{History, press_yes};
@@ -17,6 +16,8 @@ use anyhow::{Context, Result, ensure};
 /// Restarts by key, and by hook at least, under one download.
 const KEYS: u32 = 2;
 const CRASHES: u32 = 8;
+/// Linux's key behind Ctrl-T.
+const LINUX: u8 = b'1';
 /// The service's digit for Ctrl-T: behind all others.
 const SERVICE: u8 = 3;
 /// Has a disk, for whose requests the hooks are.
@@ -80,11 +81,6 @@ fn questions(uplink: &Uplink) -> Result<usize> {
     Ok(frames.iter().filter_map(|frame| frame.udp()).filter(|udp| udp.destination.1 == DHCP_SERVER).count())
 }
 
-fn focus_linux(console: &mut Conversation) -> Result<()> {
-    console.send([CTRL_T, b'1'])?;
-    console.expect("keyboard: linux", SHORT).map(drop)
-}
-
 /// Keys restart the service under a download.
 pub fn by_key(shell: &mut Shell, uplink: &Uplink) -> Result<()> {
     let lease = shell.run("ip -o -4 addr show dev eth0", SHORT)?;
@@ -95,7 +91,7 @@ pub fn by_key(shell: &mut Shell, uplink: &Uplink) -> Result<()> {
         press_yes(console, SERVICE, b'r')?;
         console.expect(&format!("partition 'service' restarts: life {}\r\n", before + 2), SHORT)?;
         console.expect("service| life ", SHORT)?;
-        focus_linux(console)?;
+        console.focus(LINUX, "linux")?;
         Download::must_grow(shell)?;
     }
     download.end(shell, uplink)?;
@@ -113,7 +109,7 @@ fn crash(run: &mut Run) -> Result<()> {
     let mut shell = attach(&mut machine.console)?;
     let download = Download::begin(&mut shell, &uplink)?;
     crash_often(shell.console())?;
-    focus_linux(shell.console())?;
+    shell.console().focus(LINUX, "linux")?;
     Download::must_grow(&mut shell)?;
     let bytes = download.end(&mut shell, &uplink)?;
     let lives = History::ask(&mut machine.console, "service")?.restarts + 1;

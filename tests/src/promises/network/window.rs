@@ -4,7 +4,6 @@
 use super::{SHORT, WORK, attach, boot};
 use crate::bundle::Bundle;
 use crate::conversation::Conversation;
-use crate::counters::CTRL_T;
 use crate::disk::Disk;
 use crate::host::{self, Web};
 use crate::life::{History, is_el2};
@@ -26,6 +25,8 @@ const MAIN: u64 = 0x8090_0000;
 /// Status register of her device; the bit that says that it is broken.
 const STATUS: u64 = 0x0a00_0070;
 const NEEDS_RESET: u64 = 64;
+/// Linux's key behind Ctrl-T.
+const LINUX: u8 = b'1';
 /// The service's digit for Ctrl-T: behind all others.
 const SERVICE: u8 = 3;
 /// Bytes of Linux's disk, and of what is written and fetched: no multiple of anything but a sector.
@@ -63,7 +64,7 @@ fn window(run: &mut Run) -> Result<()> {
     let (mut machine, _) = boot(run, "window", |recipe| recipe.uplink(&uplink).disk(&plain).disk(&alice))?;
     let mut shell = attach(&mut machine.console)?;
     calm(shell.console())?;
-    focus_linux(shell.console())?;
+    shell.console().focus(LINUX, "linux")?;
     shell.run(DEBUG, SHORT)?;
     run.promise("a_disk_is_right_when_all_of_it_is_copied_through_the_window", |_| disk(&mut shell, &plain, &content));
     run.promise("a_download_is_right_when_all_of_it_is_copied_through_the_window", |_| download(&mut shell));
@@ -75,15 +76,9 @@ fn window(run: &mut Run) -> Result<()> {
 
 /// The life of the service at hand does not end by itself from now on.
 fn calm(console: &mut Conversation) -> Result<()> {
-    console.send([CTRL_T, b'0' + SERVICE])?;
-    console.expect("keyboard: service", SHORT)?;
+    console.focus(b'0' + SERVICE, "service")?;
     console.send("calm\n")?;
     console.expect("service| crash hook: calm", SHORT).map(drop)
-}
-
-fn focus_linux(console: &mut Conversation) -> Result<()> {
-    console.send([CTRL_T, b'1'])?;
-    console.expect("keyboard: linux", SHORT).map(drop)
 }
 
 /// The other side, in a Linux whose RAM the service sees: nothing is copied.
@@ -171,7 +166,7 @@ fn outside(shell: &mut Shell) -> Result<()> {
     ALICE.ok(console, &format!("canary check {MAIN:#x} 8192"))?;
     let said = ALICE.ok(console, &format!("aim 0 0 {inside:#x}"))?;
     ensure!(field(&said, "status") == Some(0), "after all that a read into the window: {said}");
-    focus_linux(shell.console())?;
+    shell.console().focus(LINUX, "linux")?;
     shell.run("dd if=/dev/vda of=/dev/null bs=64k count=16 iflag=direct 2>/dev/null", SHORT).map(drop)
 }
 
@@ -205,7 +200,7 @@ fn reach(run: &Run, shell: &mut Shell) -> Result<()> {
             calm(console)?;
         }
     }
-    focus_linux(console)?;
+    console.focus(LINUX, "linux")?;
     let after = shell.run(sum, WORK)?;
     ensure!(before == after, "Linux's disk was {before}, and after the service's ends {after}");
     Ok(())
@@ -229,7 +224,6 @@ fn next_life(console: &mut Conversation) -> Result<()> {
 
 /// Has the service load from there.
 fn order(console: &mut Conversation, address: u64) -> Result<()> {
-    console.send([CTRL_T, b'0' + SERVICE])?;
-    console.expect("keyboard: service", SHORT)?;
+    console.focus(b'0' + SERVICE, "service")?;
     console.send(format!("{address:x}\n"))
 }

@@ -3,7 +3,6 @@
 use super::{El2, boot};
 use crate::control::Report;
 use crate::conversation::Conversation;
-use crate::counters::CTRL_T;
 use crate::disk::{Content, Disk};
 use crate::life::{History, press_yes};
 use crate::machine::Machine;
@@ -33,7 +32,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "service_linux",
         kinds: &[Kind::V3, Kind::V2],
-        when: When::Always,
+        when: When::LongOn(Kind::V2),
         seconds: 400,
         promises: &[
             promise("S12", "date_is_right_right_after_boot"),
@@ -225,8 +224,7 @@ fn by_key(shell: &mut Shell) -> Result<String> {
         console.expect(&format!("partition 'service' restarts: life {}\r\n", before + 2), SHORT)?;
         console.expect("service| life ", SHORT)?;
     }
-    console.send([CTRL_T, b'1'])?;
-    console.expect("keyboard: linux", SHORT)?;
+    console.focus(b'1', "linux")?;
     let said = shell.run("while [ $(wc -l </tmp/said) != 2 ]; do sleep 0.1; done; cat /tmp/said", WORK)?;
     let said = said.strip_suffix("\n0").with_context(|| format!("iocheck said {said:?}"))?.to_owned();
     no_complaint(shell)?;

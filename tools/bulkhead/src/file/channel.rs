@@ -4,7 +4,7 @@ use super::table::Table;
 use super::{Given, keys};
 use crate::diagnostic::{Diagnostic, Span};
 use abi::MAX_NAME;
-use abi::channel::MAX_SIZE;
+use abi::channel::{MAX_SIZE, MIN_SIZE};
 use addr::{ByteSize, PAGE_SIZE};
 use toml::de::DeValue;
 
@@ -68,7 +68,7 @@ fn channel(table: &Table<'_, '_>, found: &mut Vec<Diagnostic>) -> ChannelFile {
         span: table.span(),
         name: table.string("name", found).then(|text, span| name(text, span, found)),
         between: between(table, found),
-        size: table.size("size", found).then(|bytes, span| size(bytes, span, found)),
+        size: table.size("size", found, "\"64K\"").then(|bytes, span| size(bytes, span, found)),
         port: table.integer("port", found).then(|port, span| self::port(port, span, found)),
     };
     for (key, is_there, help) in [
@@ -114,12 +114,12 @@ fn between(table: &Table<'_, '_>, found: &mut Vec<Diagnostic>) -> Given<[(String
 }
 
 fn size(bytes: u64, span: &Span, found: &mut Vec<Diagnostic>) -> Option<u64> {
-    let is_good = (PAGE_SIZE..=MAX_SIZE).contains(&bytes) && bytes.is_multiple_of(PAGE_SIZE);
+    let is_good = (MIN_SIZE..=MAX_SIZE).contains(&bytes) && bytes.is_multiple_of(PAGE_SIZE);
     if !is_good {
         let title = format!("a channel of {}", ByteSize(bytes));
         let help = format!(
             "give it {} to {}, in multiples of {}",
-            ByteSize(PAGE_SIZE),
+            ByteSize(MIN_SIZE),
             ByteSize(MAX_SIZE),
             ByteSize(PAGE_SIZE)
         );

@@ -87,7 +87,7 @@ fn one(entries: &DeTable<'_>, span: Span, owner: &str, found: &mut Vec<Diagnosti
         from: table.string("from", found).then(|text, span| origin(&text, span, found)),
         mode: table.choice("mode", found, &[("rw", Mode::ReadWrite), ("ro", Mode::ReadOnly)]),
         optional: table.boolean("optional", found),
-        at_least: table.size("at_least", found),
+        at_least: table.size("at_least", found, "\"64M\""),
         serial: table.string("serial", found).then(|text, span| serial("`serial`", text, span, found)),
         iops: table.integer("iops", found).then(|number, span| iops(number, span, found)),
     };

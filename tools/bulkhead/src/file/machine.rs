@@ -35,7 +35,7 @@ pub fn parse(root: &Table<'_, '_>, file: &mut SystemFile, found: &mut Vec<Diagno
         }
         cores
     });
-    file.memory = machine.size("memory", found);
+    file.memory = machine.size("memory", found, "\"2G\"");
     file.disks = disks(&machine, found);
 }
 

@@ -71,13 +71,6 @@ pub struct PartitionFile {
 }
 
 impl PartitionFile {
-    /// How many virtio devices it has.
-    pub fn virtio(&self) -> usize {
-        let one = |is_there: bool| usize::from(is_there);
-        let [rng, hvc, vsock] = [&self.rng, &self.hvc, &self.vsock].map(|given| one(given.value() == Some(&true)));
-        rng + self.disks.len() + one(self.net.value().is_some()) + hvc + vsock
-    }
-
     /// Whether it has a virtio-vsock device.
     pub fn has_vsock(&self) -> bool {
         self.vsock.value() == Some(&true)
@@ -119,16 +112,16 @@ pub fn parse(entries: &DeTable<'_>, span: Span, found: &mut Vec<Diagnostic>) -> 
             fits.then_some(name)
         }),
         cores: cores(&table, found),
-        memory: table.size("memory", found),
-        memory_at: table.size("memory_at", found),
+        memory: table.size("memory", found, "\"512M\""),
+        memory_at: table.size("memory_at", found, "\"1536M\""),
         kernel: table.string("kernel", found),
         initrd: table.string("initrd", found),
         bootargs: bootargs(&table, found),
         devices: table.list("devices", found, "device names", "[\"rtc\"]", |value| value.as_str().map(str::to_owned)),
         identity: table.boolean("identity", found),
         unsafe_dma: table.boolean("unsafe_dma", found),
-        kernel_at: table.size("kernel_at", found),
-        device_tree_at: table.size("device_tree_at", found),
+        kernel_at: table.size("kernel_at", found, "\"2M\""),
+        device_tree_at: table.size("device_tree_at", found, "\"64M\""),
         rng: table.boolean("rng", found),
         vsock: table.boolean("vsock", found),
         hvc: table.boolean("hvc", found),

@@ -32,7 +32,7 @@ pub fn parse(root: &Table<'_, '_>, found: &mut Vec<Diagnostic>) -> Option<Partit
     };
     let table = Table::new("the service partition", entries, span.clone(), keys::SERVICE, found);
     let or = |given: Given<u64>, own| if given == Given::Absent { Given::Is(own, span.clone()) } else { given };
-    let memory = or(table.size("memory", found), MEMORY).then(|size, span| {
+    let memory = or(table.size("memory", found, "\"32M\""), MEMORY).then(|size, span| {
         let is_enough = size >= MEMORY_MIN;
         if !is_enough {
             let title = format!("the service partition has {} of memory", ByteSize(size));

@@ -86,8 +86,8 @@ impl<'a, 'i> Table<'a, 'i> {
     }
 
     /// A size in bytes.
-    pub fn size(&self, key: &str, found: &mut Vec<Diagnostic>) -> Given<u64> {
-        let text = self.typed(key, found, "a size in quotes", "\"512M\"", |value| value.as_str().map(str::to_owned));
+    pub fn size(&self, key: &str, found: &mut Vec<Diagnostic>, example: &str) -> Given<u64> {
+        let text = self.typed(key, found, "a size in quotes", example, |value| value.as_str().map(str::to_owned));
         text.then(|text, span| match size::parse(&text) {
             Ok(bytes) => Some(bytes),
             Err(bad) => {

@@ -67,7 +67,7 @@ impl WindowFile {
 /// Reads `io` and `window`; mistakes go to `found`.
 pub fn parse(table: &Table<'_, '_>, found: &mut Vec<Diagnostic>) -> WindowFile {
     let modes = [("open", Mode::Open), ("window", Mode::Window), ("pool", Mode::Pool)];
-    let file = WindowFile { mode: table.choice("io", found, &modes), size: table.size("window", found) };
+    let file = WindowFile { mode: table.choice("io", found, &modes), size: table.size("window", found, "\"64M\"") };
     if let (Given::Is(_, span), false, Mode::Open) = (&file.size, file.mode.is_wrong(), file.mode()) {
         let title = "`window` is the size of a window, and this partition has none";
         found.push(Diagnostic::new(span.clone(), title, "add io = \"window\", or take it out"));

@@ -4,13 +4,14 @@ use super::*;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+#[path = "../../tests/linux/image.rs"]
+mod linux;
+
 /// An arm64 Image of 4 KiB.
 fn image(text_offset: u64, image_size: u64, flags: u64) -> Vec<u8> {
-    let mut file = vec![0; 4096];
+    let mut file = linux::image(4096, image_size);
     file[8..16].copy_from_slice(&text_offset.to_le_bytes());
-    file[16..24].copy_from_slice(&image_size.to_le_bytes());
     file[24..32].copy_from_slice(&flags.to_le_bytes());
-    file[56..60].copy_from_slice(b"ARM\x64");
     file
 }
 

@@ -1,16 +1,18 @@
 //! A system in the making: RAM for everybody, then what fills it. Mistakes of placement are collected, not judged.
 
 use super::ingredients::Ingredients;
+use super::pack::{kernel_payloads, pack};
 use super::{empty, service, whole};
 use crate::board::Platform;
 use crate::channels;
 use crate::devices::{self, Assigned};
 use crate::diagnostic::Diagnostic;
-use crate::file::{Given, Mode, PartitionFile, SystemFile};
-use crate::fit::{self, Fit, Pins};
+use crate::file::{Given, Mode, PartitionFile, SystemFile, VIRTIO_KEYS};
+use crate::fit::{self, Pins};
 use crate::image::{EL2_MAX, Store, lay_out};
-use crate::kernel::{Bytes, Kernel};
+use crate::kernel::Bytes;
 use crate::locate::{self, Known};
+use crate::near;
 use crate::place::Space;
 use crate::tree::{self, GicVersion, Guest, Reach, TREE_MAX};
 use crate::window;
@@ -18,7 +20,7 @@ use abi::service::MAX_PARTITION_DEVICES;
 use abi::{CoreId, Io, machine};
 use addr::{Ipa, Pa, Region};
 use bcm2711::Block;
-use manifest::{Bank, Board, MAX_BANKS, Machine, Partition, Payload, PayloadKind, Service, System, checksum};
+use manifest::{Bank, Board, MAX_BANKS, Machine, Partition, PayloadKind, Service, System};
 
 /// A system in the making.
 pub struct Builder<'a> {
@@ -142,7 +144,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Finds room for the channels, each from a 2 MiB boundary on, so that EL2 clears it through one window.
+    /// Finds room for the channels, each from a 2 MiB boundary on, so that EL2 clears it through one mapping of 2 MiB.
     fn place_channels(&mut self, space: &mut Space, system: &mut System) {
         for (channel, said) in channels::resolve(self.file).unwrap_or_default().iter().zip(&self.file.channels) {
             let Some(memory) = space.take_highest(channel.size) else {
@@ -216,14 +218,12 @@ impl<'a> Builder<'a> {
 
     /// The virtio devices of a partition, as many as there is room for.
     fn virtio(&mut self, file: &PartitionFile) -> heapless::Vec<manifest::Virtio, MAX_PARTITION_DEVICES> {
-        // Without disks there are three at most.
-        if let (true, Some(disk)) = (file.virtio() > MAX_PARTITION_DEVICES, file.disks.last()) {
-            let title = format!(
-                "{} has {} virtio devices: disks, `rng`, `net`, `hvc` and `vsock`",
-                file.title(),
-                file.virtio()
-            );
-            let help = format!("give it at most {MAX_PARTITION_DEVICES}");
+        let count = file.virtio_devices().count();
+        // Only of disks can there be more than one.
+        if let (true, Some(disk)) = (count > MAX_PARTITION_DEVICES, file.disks.last()) {
+            let title = format!("{} has {count} virtio devices", file.title());
+            let each = near::list(VIRTIO_KEYS);
+            let help = format!("give it at most {MAX_PARTITION_DEVICES}: each {each} is one");
             self.late.push(Diagnostic::new(disk.place(), title, help));
         }
         service::virtio(file).take(MAX_PARTITION_DEVICES).collect()
@@ -351,41 +351,6 @@ fn banks(file: &PartitionFile, is_identity: bool, pa: Region<Pa>) -> heapless::V
     }
 }
 
-/// What is copied to RAM: kind, address, bytes, zeros behind.
-type Packed = (PayloadKind, Ipa, Bytes, u64);
-
-/// Gives `partition` its entry and its payloads; returns their bytes.
-fn pack(partition: &mut Partition, fit: &Fit, payloads: Vec<Packed>) -> Option<Vec<Bytes>> {
-    partition.entry = fit.entry;
-    partition.device_tree = fit.device_tree;
-    let mut contents = Vec::new();
-    for (kind, ipa, bytes, zeroed) in payloads {
-        let size = bytes.len() as u64;
-        // It fits, so it has a place.
-        let checksum = checksum::of(partition.pa_of(ipa)?, &bytes);
-        let payload = Payload { kind, offset: 0, size, checksum, ipa, zeroed };
-        // ELF files with more segments were refused when they were read.
-        partition.payloads.push(payload).ok()?;
-        contents.push(bytes);
-    }
-    Some(contents)
-}
-
 fn version(kind: PayloadKind) -> GicVersion {
     if kind == PayloadKind::DeviceTreeV2 { GicVersion::V2 } else { GicVersion::V3 }
-}
-
-/// A kernel's payloads.
-fn kernel_payloads(kernel: &Kernel, fit: &Fit) -> Vec<Packed> {
-    let at = fit.kernel.unwrap_or_default();
-    match kernel {
-        Kernel::Image { bytes, image_size, .. } => {
-            vec![(PayloadKind::Kernel, at, bytes.clone(), image_size - bytes.len() as u64)]
-        }
-        Kernel::Raw { bytes } => vec![(PayloadKind::Kernel, at, bytes.clone(), 0)],
-        Kernel::Elf { segments, .. } => segments
-            .iter()
-            .map(|segment| (PayloadKind::Kernel, Ipa::new(segment.address), segment.bytes.clone(), segment.zeroed))
-            .collect(),
-    }
 }

@@ -1,6 +1,6 @@
 //! The service partition: its RAM and what it keeps, and the plan that tells it about board, partitions and devices.
 
-use crate::file::{DiskFile, PartitionFile, SystemFile};
+use crate::file::{DiskFile, PartitionFile, SystemFile, VirtioFile};
 use crate::kernel::Bytes;
 use crate::network::resolve;
 use abi::channel::{FIRST_CID, MAX_CHANNELS};
@@ -19,24 +19,16 @@ pub fn split(whole: Region<Pa>) -> Option<(Region<Pa>, Region<Pa>)> {
 
 /// The partition's virtio devices by slot, as EL2 presents them.
 pub fn virtio(partition: &PartitionFile) -> impl Iterator<Item = Virtio> {
-    let entropy = Virtio { device_id: 4, queues: 1, queue_size: 64, is_optional: false };
-    let disk = |disk: &DiskFile| Virtio { device_id: 2, queues: 1, queue_size: 256, is_optional: disk.is_optional() };
-    let net = Virtio { device_id: 1, queues: 2, queue_size: 256, is_optional: false };
-    let net = partition.net.value().map(|_| net);
-    let console = Virtio { device_id: 3, queues: 2, queue_size: 64, is_optional: false };
-    let console = has_hvc(partition).then_some(console);
-    let vsock = Virtio { device_id: 19, queues: 3, queue_size: 64, is_optional: false };
-    let vsock = partition.has_vsock().then_some(vsock);
-    let disks = partition.disks.iter().map(disk);
-    has_rng(partition).then_some(entropy).into_iter().chain(disks).chain(net).chain(console).chain(vsock)
-}
-
-fn has_hvc(partition: &PartitionFile) -> bool {
-    partition.hvc.value() == Some(&true)
-}
-
-fn has_rng(partition: &PartitionFile) -> bool {
-    partition.rng.value() == Some(&true)
+    partition.virtio_devices().map(|(device, _)| {
+        let (device_id, queues, queue_size) = match device {
+            VirtioFile::Entropy => (4, 1, 64),
+            VirtioFile::Disk(_) => (2, 1, 256),
+            VirtioFile::Net => (1, 2, 256),
+            VirtioFile::Console => (3, 2, 64),
+            VirtioFile::Vsock => (19, 3, 64),
+        };
+        Virtio { device_id, queues, queue_size, is_optional: device.is_optional() }
+    })
 }
 
 /// What the service partition is told; `None` where a mistake in the file leaves something open.
@@ -69,15 +61,16 @@ pub fn plan(
     let own = Served { name, ram: heapless::Vec::new(), io: Io::Open };
     plan.partitions.push(own).ok()?;
     for (n, file) in file.partitions.iter().enumerate() {
-        let rng = has_rng(file).then_some(Some((Kind::Entropy, false)));
-        let disks = file.disks.iter().map(|disk| Some((Kind::Disk(backing(disk)?), disk.is_optional())));
-        let nic = || Some((Kind::Nic((*network.as_ref()?.nics.get(n)?)?), false));
-        let net = file.net.value().map(|_| nic());
-        let hvc = has_hvc(file).then_some(Some((Kind::Console, false)));
-        let vsock = file.has_vsock().then_some(Some((Kind::Vsock(FIRST_CID + n as u32), false)));
-        for (slot, kind) in rng.into_iter().chain(disks).chain(net).chain(hvc).chain(vsock).enumerate() {
-            let (kind, is_optional) = kind?;
-            let backend = Backend { partition: PartitionId::new(n as u8), slot: slot as u8, is_optional, kind };
+        for (slot, (device, _)) in file.virtio_devices().enumerate() {
+            let kind = match device {
+                VirtioFile::Entropy => Kind::Entropy,
+                VirtioFile::Disk(disk) => Kind::Disk(backing(disk)?),
+                VirtioFile::Net => Kind::Nic((*network.as_ref()?.nics.get(n)?)?),
+                VirtioFile::Console => Kind::Console,
+                VirtioFile::Vsock => Kind::Vsock(FIRST_CID + n as u32),
+            };
+            let (partition, is_optional) = (PartitionId::new(n as u8), device.is_optional());
+            let backend = Backend { partition, slot: slot as u8, is_optional, kind };
             plan.devices.push(backend).ok()?;
         }
     }

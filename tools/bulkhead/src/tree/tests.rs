@@ -238,6 +238,26 @@ fn a_pool_is_reserved_and_its_devices_name_it() {
 }
 
 #[test]
+fn a_channel_has_a_node_with_its_number_name_and_end() {
+    let channels: &'static [_] = &[Channel { number: 1, name: "orders", size: 0x1_0000, end: 1 }];
+    let text = source(&of(|guest| Guest { channels, ..guest }));
+    let (_, node) = text.split_once("channel@b300000 {").unwrap();
+    let (node, _) = node.split_once('}').unwrap();
+    holds(
+        node,
+        &[
+            "compatible = \"bulkhead,channel\"",
+            "reg = <0x00 0xb300000 0x00 0x10000>",
+            "interrupts = <0x00 0x31 0x01>",
+            "label = \"orders\"",
+            "bulkhead,channel = <0x01>",
+            "bulkhead,end = <0x01>",
+        ],
+    );
+    assert!(!source(&alone(false, 0)).contains("channel"));
+}
+
+#[test]
 fn the_boards_transports_are_described_one_by_one() {
     let (_, device) = platform_qemu_virt::BOARD.device(VIRTIO).unwrap();
     let devices: &'static [&'static Device] = Box::leak(Box::new([device]));
@@ -341,6 +361,9 @@ fn the_largest_tree_fits_its_bound_and_is_the_same_twice() {
     let bootargs = "x".repeat(2047);
     let devices = vec![&platform_qemu_virt::BOARD.devices[0]; 8];
     let ram = [region(0x4000_0000, M), region(0x8000_0000, M)];
+    let name = "x".repeat(abi::MAX_NAME);
+    let channel = |number: usize| Channel { number: number as u32, name: &name, size: abi::channel::MAX_SIZE, end: 1 };
+    let channels: Vec<Channel<'_>> = (0..abi::channel::MAX_CHANNELS).map(channel).collect();
     let guest = Guest {
         vcpus: 64,
         ram: &ram,
@@ -354,7 +377,7 @@ fn the_largest_tree_fits_its_bound_and_is_the_same_twice() {
         has_clock: true,
         virtio: 16,
         transports: platform_qemu_virt::BOARD.transports,
-        channels: &[],
+        channels: &channels,
     };
     let blob = build(&guest, GicVersion::V3);
     assert!((blob.len() as u64) < TREE_MAX, "{}", blob.len());

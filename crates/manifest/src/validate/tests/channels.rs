@@ -28,7 +28,7 @@ fn plain_and_brokered_channels_are_accepted() {
 
 #[test]
 fn ends_that_no_channel_can_have_are_refused() {
-    let message = "channel 0 is larger than 1M, crosses a 2M boundary, or is not between two partitions of which at most \
+    let message = "channel 0 is not 8K to 1M, crosses a 2M boundary, or is not between two partitions of which at most \
                    one is served by the service partition: build the image again with `bulkhead build`";
     let ends = [
         [(0, 0), (0, 0)],
@@ -42,7 +42,7 @@ fn ends_that_no_channel_can_have_are_refused() {
     for ends in ends {
         assert_eq!(with(&[channel(AT, ends)], |_| ()), [message], "{ends:?}");
     }
-    for (at, pages) in [(AT, 0), (AT, 257), (AT + (1 << 20), 257), (AT + (2 << 20) - 4096, 2)] {
+    for (at, pages) in [(AT, 0), (AT, 1), (AT, 257), (AT + (1 << 20), 257), (AT + (2 << 20) - 4096, 2)] {
         let odd = Channel { pages, ..channel(at, PLAIN) };
         assert_eq!(with(&[odd], |_| ()), [message], "{pages} pages at {at:#x}");
     }
