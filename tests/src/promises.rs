@@ -6,6 +6,7 @@ mod card;
 mod channel;
 mod clone;
 mod console;
+mod devices;
 mod guests;
 mod isolation;
 mod life;
@@ -28,6 +29,7 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
         card::SCENARIOS,
         clone::SCENARIOS,
         console::SCENARIOS,
+        devices::SCENARIOS,
         guests::SCENARIOS,
         isolation::SCENARIOS,
         life::SCENARIOS,

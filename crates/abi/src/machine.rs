@@ -59,6 +59,9 @@ pub const CHANNELS: Ipa = Ipa::new(0x0b20_0000);
 pub const RAM: Ipa = Ipa::new(0x4000_0000);
 /// First byte of what a partition with a window has besides. The window is at [`RAM`].
 pub const MAIN_RAM: Ipa = Ipa::new(0x8000_0000);
+/// Behind the last device of the guest machine. RAM of a partition that sees physical addresses is nowhere below: EL2
+/// emulates the devices there too.
+pub const DEVICES_END: Ipa = channel_ipa(channel::MAX_CHANNELS);
 /// Width of the guest's physical address space in bits where the CPU allows it.
 pub const IPA_BITS: u32 = 40;
 /// SPIs that the guest's distributor implements: INTIDs 32 to 287, as on QEMU `virt`.

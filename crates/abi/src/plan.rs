@@ -11,7 +11,7 @@ use heapless::{String, Vec};
 use serde::{Deserialize, Serialize};
 
 /// First eight bytes of the payload.
-pub const MAGIC: [u8; 8] = *b"BHPLAN\x00\x03";
+pub const MAGIC: [u8; 8] = *b"BHPLAN\x00\x04";
 /// Bytes before the postcard blob.
 pub const HEADER: usize = 16;
 /// Largest payload in bytes.
@@ -20,6 +20,8 @@ pub const MAX: usize = 16 * 1024;
 pub const MAX_LABEL: usize = 108;
 /// Most forwarded ports of a system.
 pub const MAX_FORWARDS: usize = 32;
+/// Most pins that a system sets: those that boards lead out.
+pub const MAX_PINS: usize = 28;
 /// Bytes of a virtio block device's serial number (VIRTIO_BLK_T_GET_ID).
 pub const SERIAL: usize = 20;
 /// SGI by which EL2 wakes the service: the doorbell. The service's only core sends itself none.
@@ -52,6 +54,42 @@ pub struct Plan {
     pub network: Option<Network>,
     /// The channels that a partition reaches by its virtio-vsock device: the service has that partition's end.
     pub channels: Vec<Channel, MAX_CHANNELS>,
+    /// The board's pins that partitions have; `None` where there is nothing to set.
+    pub pins: Option<Pins>,
+}
+
+/// What the service sets once, at the start of each life.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pins {
+    /// The page with the registers of all pins.
+    pub registers: Pa,
+    /// What each does.
+    pub pins: Vec<Pin, MAX_PINS>,
+    /// The page with the registers of all clocks, where a partition has PWM, whose clock nobody else starts.
+    pub pwm_clock: Option<Pa>,
+}
+
+/// What a pin of the board does, in the words of its registers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pin {
+    /// Its number.
+    pub number: u8,
+    /// The code of its function.
+    pub code: u8,
+    /// Its resistor.
+    pub pull: Pull,
+}
+
+/// A pin's resistor inside the chip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[repr(u8)]
+pub enum Pull {
+    /// None.
+    None = 0,
+    /// To the supply.
+    Up = 1,
+    /// To ground.
+    Down = 2,
 }
 
 /// A channel of which the service has an end.

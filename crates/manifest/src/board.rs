@@ -46,6 +46,10 @@ pub struct Board {
 pub const RTC: &str = "rtc";
 /// Name of the device that all of a board's virtio-mmio transports together are.
 pub const VIRTIO: &str = "virtio";
+/// Name of the page with the registers of all pins, where the service partition sets them.
+pub const PINS: &str = "pins";
+/// Name of the page with the registers of all clocks.
+pub const CLOCKS: &str = "clocks";
 
 /// Most cores that a GICv2 can serve: its target masks have 8 bits.
 pub const GICV2_CORES: u16 = 8;
@@ -70,9 +74,9 @@ impl Board {
         (0..=u8::MAX).map(DeviceId).zip(self.devices).find(|(_, device)| device.name == name)
     }
 
-    /// What belongs to the service partition: the clock, and the transports.
+    /// What belongs to the service partition: the clock, the transports, pins and clocks.
     pub fn service_devices(&self) -> impl Iterator<Item = (DeviceId, &Device)> {
-        [RTC, VIRTIO].into_iter().filter_map(|name| self.device(name))
+        [RTC, VIRTIO, PINS, CLOCKS].into_iter().filter_map(|name| self.device(name))
     }
 
     /// The device trees that a partition needs: one per GIC version that the board may have with this many cores.
@@ -87,6 +91,15 @@ impl Device {
     /// Its registers; `None` when the board's table is wrong.
     pub fn region(&self) -> Option<Region<Pa>> {
         Region::new(self.start, self.size)
+    }
+
+    /// Whether it and `other` cannot have different owners: stage 2 maps pages, and an interrupt has one target.
+    pub fn shares_with(&self, other: &Self) -> bool {
+        let pages = match (self.region(), other.region()) {
+            (Some(a), Some(b)) => a.overlaps(&b),
+            _ => true,
+        };
+        pages || self.intids.iter().any(|intid| other.intids.contains(intid))
     }
 }
 
@@ -167,6 +180,6 @@ pub struct Device {
     pub intids: &'static [IntId],
     /// `compatible` of its node in the guest's device tree.
     pub compatible: &'static str,
-    /// Whether it reads or writes memory by itself: refused for a partition without `identity`.
+    /// Whether it reads or writes memory by itself: for the service partition, or one with `unsafe_dma` and `identity`.
     pub is_dma_master: bool,
 }

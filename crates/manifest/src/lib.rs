@@ -18,7 +18,9 @@ mod system;
 mod validate;
 
 pub use blob::{BlobError, decode, encode};
-pub use board::{Board, CoreStart, Device, GICV2_CORES, Gic, GicV2, GicV3, NamedRegion, PowerOff, RTC, VIRTIO};
+pub use board::{
+    Board, CLOCKS, CoreStart, Device, GICV2_CORES, Gic, GicV2, GicV3, NamedRegion, PINS, PowerOff, RTC, VIRTIO,
+};
 pub use channel::{Channel, End};
 pub use fit::{Unfit, fit};
 pub use mistake::{Mend, Mistake, Name, Owner, Problem, Subject};

@@ -118,6 +118,8 @@ pub enum Mistake {
 
     /// A DMA master outside the service partition, which has no SMMU in front of it.
     DeviceUnshielded { partition: Name, device: &'static str },
+    /// A DMA master in a partition that begins new lives by itself: what the old one asked for may still be written.
+    DeviceRestart { partition: Name, device: &'static str },
     /// Virtio devices that no service partition serves.
     VirtioUnserved { partition: Name },
     /// More virtio devices than the service partition can serve.
@@ -237,6 +239,7 @@ impl Mistake {
             | M::DeviceCovered { .. }
             | M::DeviceInterrupt { .. }
             | M::DeviceUnshielded { .. }
+            | M::DeviceRestart { .. }
             | M::VirtioUnserved { .. }
             | M::VirtioCount { .. }
             | M::VirtioNumbers { .. }
@@ -385,6 +388,10 @@ impl Display for Problem<'_> {
                     "device '{device}' of partition {partition} writes memory by itself, and no SMMU holds it back"
                 )
             }
+            M::DeviceRestart { partition, device } => write!(
+                f,
+                "device '{device}' may still write memory when partition {partition} restarts: nothing here resets it"
+            ),
             M::VirtioUnserved { partition } => {
                 write!(f, "partition {partition} has virtio devices that no service partition serves")
             }
@@ -525,7 +532,13 @@ impl Display for Mend<'_> {
             M::DeviceOfHypervisor { .. } | M::DeviceCovered { .. } | M::DeviceInterrupt { .. } => {
                 f.write_str("do without the device")
             }
-            M::DeviceUnshielded { .. } => f.write_str("leave it to the service partition"),
+            M::DeviceUnshielded { .. } => f.write_str(
+                "leave it to the service partition, or add `unsafe_dma = true`: whoever runs there can then read and \
+                 write all memory",
+            ),
+            M::DeviceRestart { .. } => {
+                f.write_str("add on_crash = \"stop\" and on_reset = \"stop\", or do without the device")
+            }
             M::VirtioUnserved { .. } => {
                 f.write_str("add a [service] with a core of its own, such as `cores = [0]`, or do without them")
             }
@@ -542,7 +555,7 @@ impl Display for Mend<'_> {
                 f.write_str("leave `memory_at` out, or pin it elsewhere: memory has exactly one owner")
             }
             M::NotCongruent { .. } => write!(f, "pin `memory_at` to a multiple of {}", ByteSize(BLOCK_2M)),
-            M::OutsideMap { .. } => f.write_str("ask for less memory"),
+            M::OutsideMap { .. } => f.write_str("ask for less memory, or leave `memory_at` out"),
             M::NoKernel { .. } => f.write_str("give it a `kernel`"),
             M::PayloadOutsideRam { .. } => f.write_str("give the partition more `memory`, or pin the payload lower"),
             M::PayloadsOverlap { .. } => f.write_str("give the partition more `memory`, or pin them apart"),

@@ -101,6 +101,8 @@ pub struct Partition {
     pub io: Io,
     /// Whether IPA = PA.
     pub is_identity: bool,
+    /// Whether it may have devices that read and write all memory, with no SMMU in front of them.
+    pub unsafe_dma: bool,
     /// Where vCPU 0 starts.
     pub entry: Ipa,
     /// The device tree's address: vCPU 0's x0.

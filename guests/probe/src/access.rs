@@ -58,6 +58,11 @@ pub fn touch(leaf: Leaf, address: u64, value: u64, kind: Kind) -> Result<u64, Fa
     })
 }
 
+/// Where the window shows a device register, until it moves on.
+pub fn shown(address: u64) -> u64 {
+    locate(address, Kind::Data)
+}
+
 /// The virtual address at which the leaf reaches this address.
 fn locate(address: u64, kind: Kind) -> u64 {
     let (base, bytes) = board().ram;

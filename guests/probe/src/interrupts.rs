@@ -3,6 +3,7 @@
 //! The self-tests use SPIs that no device of the guest machine has and make them pending by hand, so that more can be
 //! pending than there are list registers.
 
+use crate::assigned;
 use crate::reply::{Arguments, Refusal, Reply, check};
 use crate::virtio;
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -48,6 +49,7 @@ pub fn taken(intid: IntId) {
         console::init();
     }
     virtio::taken(intid);
+    assigned::taken(intid);
     if let Some(count) = TAKEN.get(cpu::index()).and_then(|vcpu| vcpu.get(intid.index())) {
         count.fetch_add(1, Relaxed);
     }

@@ -14,6 +14,7 @@
 
 mod access;
 mod arch;
+mod assigned;
 mod attack;
 mod channel;
 mod disk;
@@ -72,6 +73,11 @@ const COMMANDS: &[Command] = &[
     ("sgi1r", "VALUE: writes ICC_SGI1R_EL1 (GICv3) or GICD_SGIR (GICv2); ok", interrupts::sgi_raw),
     ("irqs", "ok v0:30=17 v1:1=3 ... interrupts taken by each vCPU", interrupts::counts),
     ("gic", "order|storm|state|disabled|spurious|split|mask: self-test; ok", interrupts::self_test),
+    (
+        "irq",
+        "INTID ADDRESS VALUE: writes that register, which raises the interrupt; its handler writes 0 there; ok taken=..",
+        assigned::irq,
+    ),
     ("timer", "self-test of both timers; ok vct=.. pct=.. late ticks", selftest::timers),
     (
         "setway",

@@ -25,6 +25,7 @@ mod kept;
 mod map;
 mod memory;
 mod network;
+mod pins;
 mod plan;
 mod say;
 mod service;

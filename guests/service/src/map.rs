@@ -88,6 +88,12 @@ fn devices(tables: &mut Tables, plan: &Plan) {
             tables.bytes("the watchdog", frame.as_u64(), machine::WATCHDOG_SIZE, DEVICE);
         }
     }
+    if let Some(pins) = &plan.pins {
+        tables.bytes("the pins", pins.registers.as_u64(), PAGE_SIZE, DEVICE);
+        if let Some(clocks) = pins.pwm_clock {
+            tables.bytes("the clocks", clocks.as_u64(), PAGE_SIZE, DEVICE);
+        }
+    }
     if let Some(transports) = plan.transports {
         let bytes = u64::from(transports.stride) * u64::from(transports.count);
         let start = transports.start.align_down(PAGE_SIZE).as_u64();

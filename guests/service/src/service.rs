@@ -12,7 +12,7 @@ use crate::kept::Kept;
 use crate::network::Network;
 use crate::uplink::Uplink;
 use crate::watchdog::Watchdog;
-use crate::{clock, dma, heap, hooks, say, timer, transports};
+use crate::{clock, dma, heap, hooks, pins, say, timer, transports};
 use abi::plan::{DOORBELL_INTID, Kind, Plan};
 use abi::{IntId, machine};
 use alloc::vec::Vec;
@@ -64,6 +64,7 @@ pub fn run(plan: &'static Plan, hello: &Hello) -> ! {
     let console = Console::take(plan);
     gic.enable(console.uart().intid());
 
+    plan.pins.iter().for_each(pins::set);
     // The gateway wants numbers that nobody can guess.
     let wants_entropy = plan.network.is_some() || plan.devices.iter().any(|device| device.kind == Kind::Entropy);
     watchdog.feed(timer::now());

@@ -1,5 +1,7 @@
 //! System registers that `aarch64-cpu` 11.2 lacks, with the same `get`/`set` interface.
 
+/// Timer of EL2: control.
+pub use aarch64_cpu::registers::CNTHP_CTL_EL2;
 use core::arch::asm;
 use tock_registers::interfaces::{Readable, Writeable};
 

@@ -1,18 +1,20 @@
 //! GICv2 hardware with virtualization extensions (Arm IHI 0048): GICD, GICC, and the virtual interface GICH. The
 //! guest's CPU interface GICV is mapped into its stage 2, so acknowledging and ending interrupts never traps.
+//!
+//! Boards show it in two ways, and every write here is right for both. With security extensions EL2 is on the
+//! non-secure side: firmware has put the interrupts into group 1, IGROUPR and what is in group 0 read as zero, the
+//! control registers are the non-secure copies, and priorities are shifted (sections 4.3 and 4.4, 3.8.3). Without them
+//! (as in QEMU) everything shows, and all interrupts are kept in group 0.
 
-use super::{DOORBELL, Gic, PRIORITY};
+use super::{DOORBELL, Gic, PRIORITY, ReadOnly, ReadWrite, WriteOnly};
 use crate::arch::barrier;
-use crate::arch::sysreg::CNTHP_CVAL_EL2;
+use crate::arch::sysreg::{CNTHP_CTL_EL2, CNTHP_CVAL_EL2};
 use crate::core_local::{self, Core};
 use crate::memory;
-use aarch64_cpu::registers::CNTHP_CTL_EL2;
 use abi::{IntId, machine};
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use manifest::Board;
 use tock_registers::interfaces::{Readable, Writeable};
 use tock_registers::register_structs;
-use tock_registers::registers::{ReadOnly, ReadWrite, WriteOnly};
 use vgic::{ListRegister, Maintenance, Version};
 
 register_structs! {
@@ -130,8 +132,8 @@ pub struct V2;
 impl Gic for V2 {
     const VERSION: Version = Version::V2;
 
-    fn init_distributor(board: &Board) {
-        let facts = board.gic.v2.expect("found on this board");
+    fn init_distributor(facts: &manifest::Gic) {
+        let facts = facts.v2.expect("found on this board");
         GICD.store(memory::map_device(facts.gicd, 0x1000), Ordering::Relaxed);
         GICC.store(memory::map_device(facts.gicc, 0x2000), Ordering::Relaxed);
         GICH.store(memory::map_device(facts.gich, 0x1000), Ordering::Relaxed);
@@ -143,6 +145,7 @@ impl Gic for V2 {
             gicd.icenabler[word].set(!0);
             gicd.icpendr[word].set(!0);
             gicd.icactiver[word].set(!0);
+            gicd.igroupr[word].set(0);
         }
         for word in 8..words * 8 {
             gicd.ipriorityr[word].set(PRIORITY * 0x0101_0101);
@@ -155,9 +158,12 @@ impl Gic for V2 {
         gicd.icenabler[0].set(!0);
         gicd.icactiver[0].set(!0);
         gicd.icpendr[0].set(0xffff_0000);
+        gicd.igroupr[0].set(0);
         for word in &gicd.ipriorityr[..8] {
             word.set(PRIORITY * 0x0101_0101);
         }
+        // What is secure reads as zero: nobody has moved this core's interrupts to group 1, and none would ever come.
+        assert!(gicd.ipriorityr[0].get() != 0, "GICv2: all interrupts are secure");
         // ITARGETSR0 reads as this core's own bit (IHI 0048 4.3.12).
         core.doorbell_target.store(u64::from(gicd.itargetsr[0].get()) << 16, Ordering::Relaxed);
         gicd.isenabler[0].set(1 << DOORBELL.number() | 1 << maintenance.number());
@@ -167,12 +173,10 @@ impl Gic for V2 {
         gicc.ctlr.set(GICC_ON);
         LIST_REGISTERS.store((virtual_interface().vtr.get() as usize & 0x3f) + 1, Ordering::Relaxed);
         Self::reset_vcpu();
-        if let Some(gicv) = Some(GICV.load(Ordering::Relaxed)).filter(|address| *address != 0) {
-            // SAFETY: init_distributor mapped the block there as device memory.
-            let gicv = unsafe { &*(gicv as *const CpuInterface) };
-            LOSES_LEVELS.fetch_or(loses_levels(gicv), Ordering::Relaxed);
-            Self::reset_vcpu();
-        }
+        // SAFETY: init_distributor mapped the block there as device memory.
+        let gicv = unsafe { &*(GICV.load(Ordering::Relaxed) as *const CpuInterface) };
+        LOSES_LEVELS.fetch_or(loses_levels(gicv), Ordering::Relaxed);
+        Self::reset_vcpu();
     }
 
     fn needs_nudges() -> bool {

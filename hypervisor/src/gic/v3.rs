@@ -1,7 +1,7 @@
 //! GICv3 hardware (Arm IHI 0069): distributor, this core's redistributor, system-register CPU interface, and the
 //! virtual interface ICH_*. No LPIs, no ITS.
 
-use super::{DOORBELL, Gic, MAX_LIST_REGISTERS, PRIORITY};
+use super::{DOORBELL, Gic, MAX_LIST_REGISTERS, PRIORITY, ReadOnly, ReadWrite};
 use crate::arch::barrier;
 use crate::arch::sysreg::{
     ICC_BPR1_EL1, ICC_CTLR1_EL1, ICC_DIR_EL1, ICC_EOIR1_EL1, ICC_IAR1_EL1, ICC_IGRPEN1_EL1, ICC_PMR_EL1, ICC_SGI1R_EL1,
@@ -12,10 +12,8 @@ use crate::memory;
 use aarch64_cpu::registers::*;
 use abi::IntId;
 use core::sync::atomic::{AtomicUsize, Ordering};
-use manifest::Board;
 use tock_registers::interfaces::{Readable, Writeable};
 use tock_registers::register_structs;
-use tock_registers::registers::{ReadOnly, ReadWrite};
 use vgic::{ListRegister, Maintenance, Version};
 
 register_structs! {
@@ -123,8 +121,8 @@ pub struct V3;
 impl Gic for V3 {
     const VERSION: Version = Version::V3;
 
-    fn init_distributor(board: &Board) {
-        let facts = board.gic.v3.expect("found on this board");
+    fn init_distributor(facts: &manifest::Gic) {
+        let facts = facts.v3.expect("found on this board");
         GICD.store(memory::map_device(facts.gicd, 0x1_0000), Ordering::Relaxed);
         GICR.store(facts.gicr.as_u64() as usize, Ordering::Relaxed);
         GICR_END.store((facts.gicr.as_u64() + facts.gicr_size) as usize, Ordering::Relaxed);

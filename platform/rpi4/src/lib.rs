@@ -4,6 +4,8 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod devices;
+
 use abi::IntId;
 use addr::Pa;
 use manifest::{Board, CoreStart, Gic, GicV2, NamedRegion, PowerOff};
@@ -38,6 +40,6 @@ pub static BOARD: Board = Board {
     uart_intid: IntId::spi(121),
     core_start: CoreStart::SpinTable,
     power_off: PowerOff::None,
-    devices: &[],
+    devices: devices::DEVICES,
     transports: None,
 };

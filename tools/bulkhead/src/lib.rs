@@ -22,6 +22,7 @@
 pub mod board;
 pub mod card;
 pub mod channels;
+pub mod devices;
 pub mod diagnostic;
 pub mod disks;
 pub mod el2;
@@ -33,6 +34,7 @@ pub mod locate;
 pub mod map;
 pub mod near;
 pub mod network;
+pub mod pins;
 pub mod place;
 pub mod plan;
 pub mod qemu;

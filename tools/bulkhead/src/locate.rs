@@ -1,5 +1,7 @@
 //! The validator's mistakes, taken back to the places in the system file that caused them.
 
+mod devices;
+
 use crate::diagnostic::{Diagnostic, Span};
 use crate::file::{Given, PartitionFile, SystemFile};
 use crate::fit::Misfit;
@@ -108,31 +110,16 @@ pub fn diagnose(file: &SystemFile, known: &[Known], mistake: &Mistake) -> Option
                 .also(core_span(of(first)?, *core, 0)?, format!("partition {first}"))
         }
 
-        M::DeviceTwice { device, first, second } if is_service(second) => {
-            let mistake = at(device_span(of(first)?, device, 0)?);
-            Diagnostic {
-                help: "leave it to the service partition, which serves it to the others".to_owned(),
-                ..mistake
-            }
-            .label(format!("partition {first}"))
-            .also(of(second)?.span.clone(), "the service partition")
-        }
-        M::DeviceTwice { device, first, second } => {
-            let is_one = first.id == second.id;
-            at(device_span(of(second)?, device, usize::from(is_one))?)
-                .label(if is_one { "again".to_owned() } else { format!("partition {second}") })
-                .also(device_span(of(first)?, device, 0)?, format!("partition {first}"))
-        }
-        M::DevicesShare { device, first, other, second } => at(device_span(of(second)?, other, 0)?)
-            .label(format!("partition {second}"))
-            .also(device_span(of(first)?, device, 0)?, format!("partition {first}")),
-        M::DeviceOfHypervisor { partition, device }
-        | M::DeviceDma { partition, device }
-        | M::DeviceCovered { partition, device, .. }
-        | M::DeviceInterrupt { partition, device, .. } => at(device_span(of(partition)?, device, 0)?),
+        M::DeviceTwice { .. }
+        | M::DevicesShare { .. }
+        | M::DeviceOfHypervisor { .. }
+        | M::DeviceDma { .. }
+        | M::DeviceRestart { .. }
+        | M::DeviceCovered { .. }
+        | M::DeviceInterrupt { .. } => return devices::diagnose(file, mistake),
         // The service partition owns it, and that was said.
         M::DeviceUnshielded { device, .. } if is_of_service(file, device) => return None,
-        M::DeviceUnshielded { partition, device } => at(device_span(of(partition)?, device, 0)?),
+        M::DeviceUnshielded { .. } => return devices::diagnose(file, mistake),
         M::DeviceAbsent { partition, .. } => at(value(&of(partition)?.devices)?),
 
         M::NoMemory { partition } if of(partition)?.memory.value() != Some(&0) => return None,
@@ -221,11 +208,6 @@ fn value<T>(given: &Given<T>) -> Option<Span> {
 /// Where the `nth` mention of `core` stands.
 fn core_span(partition: &PartitionFile, core: CoreId, nth: usize) -> Option<Span> {
     let mentions = partition.cores.value()?.iter().filter(|(n, _)| *n == core.number());
-    mentions.map(|(_, span)| span.clone()).nth(nth)
-}
-
-fn device_span(partition: &PartitionFile, device: &str, nth: usize) -> Option<Span> {
-    let mentions = partition.devices.value()?.iter().filter(|(name, _)| name == device);
     mentions.map(|(_, span)| span.clone()).nth(nth)
 }
 

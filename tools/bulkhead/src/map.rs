@@ -231,6 +231,10 @@ fn write_table(out: &mut String, plan: &Plan) -> std::fmt::Result {
         }
     }
 
+    for (pin, owner) in &plan.pins {
+        writeln!(out, "{:<28} {:>9}  {owner}", format!("pin {pin}"), "")?;
+    }
+
     let virtio = virtio(plan);
     if !virtio.is_empty() {
         writeln!(out, "\n{:<28} {:>9}  owner", "virtio device", "")?;

@@ -30,6 +30,8 @@ pub struct Plan {
     pub service: Option<abi::plan::Plan>,
     /// The names of the system's channels.
     pub channels: Vec<String>,
+    /// The board's pins that partitions have: number, owner and function.
+    pub pins: Vec<(u16, String)>,
 }
 
 /// Plans what `source` says; the mistakes, if it has any.
@@ -48,6 +50,7 @@ fn make(source: &Source, file: &SystemFile, found: &mut Vec<Diagnostic>) -> Opti
     crate::network::check(file, found);
     crate::channels::check(file, found);
     crate::window::check(file, found);
+    crate::pins::check(file, found);
     let mut shelf = ingredients::Shelf::default();
     let ingredients: Vec<Ingredients> = file.all().map(|partition| shelf.fetch(source, partition, found)).collect();
     // Without a board, names and cores can still be judged, on any board.
@@ -55,7 +58,7 @@ fn make(source: &Source, file: &SystemFile, found: &mut Vec<Diagnostic>) -> Opti
     let board = platform.board;
     let machine = file.machine(board);
 
-    let mut builder = Builder::new(board, file, &ingredients);
+    let mut builder = Builder::new(platform, file, &ingredients);
     let placed = builder.system(machine);
     let Builder { known, mut late, plan: service, channels, .. } = builder;
     let is_board_known = file.board.value().is_some();
@@ -82,7 +85,8 @@ fn make(source: &Source, file: &SystemFile, found: &mut Vec<Diagnostic>) -> Opti
     }
     let (system, contents) = placed?;
     let formats = ingredients.iter().map(|i| i.kernel.as_ref().map_or("", |kernel| kernel.format())).collect();
-    Some(Plan { platform, system, contents, formats, service, channels })
+    let pins = crate::pins::owners(file);
+    Some(Plan { platform, system, contents, formats, service, channels, pins })
 }
 
 /// What is wrong with the machine that `file` asks for, whatever it is to run.

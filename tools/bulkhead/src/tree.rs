@@ -4,10 +4,11 @@
 
 use abi::plan::Transports;
 use abi::{IntId, machine};
-use addr::{Ipa, Pa, Region};
+use addr::{Ipa, Region};
+use bcm2711::Block;
 use dtoolkit::ToPropertyValue;
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
-use manifest::{Board, Device, GICV2_CORES, VIRTIO};
+use manifest::{Device, GICV2_CORES, VIRTIO};
 
 /// Most bytes of a tree: 64 vCPUs, 48 transports, 8 devices and 2048 bytes of bootargs need less.
 pub const TREE_MAX: u64 = 64 << 10;
@@ -39,45 +40,6 @@ pub enum GicVersion {
     V3,
 }
 
-/// Where a partition sees its GIC and its console.
-#[derive(Clone, Copy, Debug)]
-pub struct Registers {
-    gicd: u64,
-    /// Bytes of a GICv2's distributor: QEMU `virt` rounds up, boards put the next block behind 4 KiB.
-    gicd_size_v2: u64,
-    gicc: u64,
-    gicr: u64,
-    uart: u64,
-    uart_intid: IntId,
-}
-
-impl Registers {
-    /// The guest machine's.
-    pub const GUEST: Self = Self {
-        gicd: machine::GICD.as_u64(),
-        gicd_size_v2: machine::GICD_SIZE,
-        gicc: machine::GICC.as_u64(),
-        gicr: machine::GICR.as_u64(),
-        uart: machine::UART.as_u64(),
-        uart_intid: machine::UART_INTID,
-    };
-
-    /// The board's, for a partition whose addresses are physical.
-    pub fn of(board: &Board) -> Self {
-        let v2 = board.gic.v2.map(|gic| (gic.gicd, gic.gicc));
-        let v3 = board.gic.v3.map(|gic| (gic.gicd, gic.gicr));
-        let or_none = |address: Option<Pa>| address.map_or(0, Pa::as_u64);
-        Self {
-            gicd: or_none(v2.or(v3).map(|(gicd, _)| gicd)),
-            gicd_size_v2: addr::PAGE_SIZE,
-            gicc: or_none(v2.map(|(_, gicc)| gicc)),
-            gicr: or_none(v3.map(|(_, gicr)| gicr)),
-            uart: board.uart.as_u64(),
-            uart_intid: board.uart_intid,
-        }
-    }
-}
-
 /// Which RAM virtio devices reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
@@ -104,8 +66,8 @@ pub struct Guest<'a> {
     pub initrd: Option<Region<Ipa>>,
     /// Assigned devices.
     pub devices: &'a [&'a Device],
-    /// GIC and console.
-    pub registers: Registers,
+    /// Of those that are made of blocks: the blocks that it is told of.
+    pub blocks: &'a [&'static Block],
     /// Whether there is a PL061 with the power key.
     pub has_power_key: bool,
     /// What the watchdog waits for unless the guest says otherwise, in milliseconds. 0: there is none.
@@ -143,7 +105,7 @@ pub fn build(guest: &Guest<'_>, gic: GicVersion) -> Vec<u8> {
         .with("#size-cells", 2u32)
         .with("interrupt-parent", GIC_PHANDLE)
         .with_child(chosen(guest))
-        .with_child(node("aliases").with("serial0", console_path(guest)))
+        .with_child(node("aliases").with("serial0", console_path()))
         .with_child(psci())
         .with_child(cpus(guest, gic));
     for bank in guest.ram {
@@ -162,7 +124,7 @@ pub fn build(guest: &Guest<'_>, gic: GicVersion) -> Vec<u8> {
                 .with("clock-output-names", "clk24mhz")
                 .with("phandle", CLOCK_PHANDLE),
         )
-        .with_child(console(guest));
+        .with_child(console());
     if guest.has_power_key {
         root = root.with_child(gpio()).with_child(keys());
     }
@@ -179,10 +141,11 @@ pub fn build(guest: &Guest<'_>, gic: GicVersion) -> Vec<u8> {
     for device in guest.devices {
         root = match guest.transports.filter(|_| device.name == VIRTIO) {
             Some(transports) => board_transports(transports).fold(root, Chain::with_child),
+            None if blocks::describe(device, guest) => blocks::add(root, device, guest),
             None => root.with_child(assigned(device)),
         };
     }
-    tree.root = root;
+    tree.root = blocks::clocks(root, guest);
     tree.to_dtb()
 }
 
@@ -233,12 +196,12 @@ fn ppi(intid: IntId, guest: &Guest<'_>, gic: GicVersion) -> [u32; 3] {
     [PPI, intid.number() - 16, mask | LEVEL_HIGH]
 }
 
-fn console_path(guest: &Guest<'_>) -> String {
-    format!("/{}", unit("pl011", guest.registers.uart))
+fn console_path() -> String {
+    format!("/{}", unit("pl011", machine::UART.as_u64()))
 }
 
 fn chosen(guest: &Guest<'_>) -> DeviceTreeNode {
-    let mut chosen = node("chosen").with("stdout-path", console_path(guest));
+    let mut chosen = node("chosen").with("stdout-path", console_path());
     if let Some(bootargs) = guest.bootargs {
         chosen = chosen.with("bootargs", bootargs);
     }
@@ -292,7 +255,7 @@ fn pmu(guest: &Guest<'_>, gic: GicVersion) -> DeviceTreeNode {
 }
 
 fn interrupt_controller(guest: &Guest<'_>, gic: GicVersion) -> DeviceTreeNode {
-    let Registers { gicd, gicd_size_v2, gicc, gicr, .. } = guest.registers;
+    let [gicd, gicc, gicr] = [machine::GICD, machine::GICC, machine::GICR].map(Ipa::as_u64);
     let intc = node(&unit("intc", gicd))
         .with("phandle", GIC_PHANDLE)
         .with("interrupt-controller", [0u8; 0])
@@ -302,7 +265,7 @@ fn interrupt_controller(guest: &Guest<'_>, gic: GicVersion) -> DeviceTreeNode {
         .with("ranges", [0u8; 0]);
     match gic {
         GicVersion::V2 => {
-            let frames = [reg(gicd, gicd_size_v2), reg(gicc, machine::GICC_SIZE)];
+            let frames = [reg(gicd, machine::GICD_SIZE), reg(gicc, machine::GICC_SIZE)];
             intc.with("compatible", "arm,cortex-a15-gic").with("reg", frames.concat())
         }
         GicVersion::V3 => {
@@ -313,12 +276,13 @@ fn interrupt_controller(guest: &Guest<'_>, gic: GicVersion) -> DeviceTreeNode {
     }
 }
 
-fn console(guest: &Guest<'_>) -> DeviceTreeNode {
-    let Registers { uart, uart_intid, .. } = guest.registers;
+/// The console is where the guest machine has it, whatever addresses RAM has: EL2 emulates it.
+fn console() -> DeviceTreeNode {
+    let uart = machine::UART.as_u64();
     node(&unit("pl011", uart))
         .with("compatible", ["arm,pl011", "arm,primecell"].as_slice())
         .with("reg", reg(uart, machine::UART_SIZE))
-        .with("interrupts", spi(uart_intid))
+        .with("interrupts", spi(machine::UART_INTID))
         .with("clocks", [CLOCK_PHANDLE, CLOCK_PHANDLE])
         .with("clock-names", ["uartclk", "apb_pclk"].as_slice())
 }
@@ -410,6 +374,7 @@ fn assigned(device: &Device) -> DeviceTreeNode {
         .with("clock-names", "apb_pclk")
 }
 
+mod blocks;
 mod virtio;
 
 #[cfg(test)]

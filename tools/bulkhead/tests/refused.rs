@@ -1,5 +1,5 @@
 //! One tiny bad system file per rule, and the exact words that `bulkhead check` says about it (promises B01 to B11, S04,
-//! N08 to N11 and R05).
+//! N08 to N11, R05 to R07).
 //!
 //! `BLESS=1 cargo test -p bulkhead` writes the words anew; read the difference before it is committed.
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
@@ -201,6 +201,23 @@ refusals! {
     n09_subnet_words
     n10_forms
     n10_no_service
+    r06_dma_master
+    r06_dma_identity
+    r06_dma_restart
+    r07_group_page
+    r07_group_interrupt
+    r07_group_of_the_hypervisor
+    r07_kept
+    r07_block_twice
+    r07_pin_taken
+    r07_pin_numbers
+    r07_pin_functions
+    r07_pin_device
+    r07_pin_line_twice
+    r07_pin_no_service
+    r07_pin_forms
+    r07_pins_elsewhere
+    r07_pwm_no_service
     n11_channel_count
     n11_channel_ends
     n11_channel_forms

@@ -22,6 +22,7 @@ const RULES: &[(&str, &[&str])] = &[
 /// What the service partition is made of.
 const SERVICE: &[&str] = &[
     "crates/virtio",
+    "crates/bcm2711",
     "crates/channel",
     "crates/vsock",
     "crates/gateway",

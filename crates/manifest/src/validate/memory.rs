@@ -122,7 +122,7 @@ fn seen(owner: &Name, partition: &Partition, bank: &Bank, report: &mut dyn FnMut
     if partition.is_identity && ipa.as_u64() != pa.start().as_u64() {
         report(Mistake::NotIdentity { partition: partition_name(), ipa, pa: pa.start() });
     }
-    let is_high_enough = partition.is_identity || ipa >= machine::RAM;
+    let is_high_enough = ipa >= if partition.is_identity { machine::DEVICES_END } else { machine::RAM };
     let fits = bank.guest().is_some_and(|region| region.end().as_u64() <= IPA_END);
     if !is_high_enough || !fits {
         report(Mistake::OutsideMap { partition: partition_name(), ipa, size: pa.size() });

@@ -2,7 +2,7 @@
 
 use super::{OWN_NAME, most_vcpus, name, partitions};
 use crate::{Board, Device, Mistake, Name, Partition, System};
-use abi::{MAX_CORES, PartitionId, machine};
+use abi::{Again, MAX_CORES, PartitionId, Policy, machine};
 use addr::{Ipa, PAGE_SIZE, Region};
 
 /// Calls `report` for each name, core and device that breaks a rule.
@@ -86,7 +86,7 @@ fn devices(board: &Board, system: &System, report: &mut dyn FnMut(Mistake)) {
                 report(Mistake::DeviceTwice { device: device.name, first, second: owner.clone() });
                 break;
             }
-            if first_id != id && share(device, other) {
+            if first_id != id && device.shares_with(other) {
                 report(Mistake::DevicesShare {
                     device: other.name,
                     first: name(first_id, first),
@@ -96,44 +96,37 @@ fn devices(board: &Board, system: &System, report: &mut dyn FnMut(Mistake)) {
             }
         }
         if device.is_dma_master {
-            // Without an SMMU a device reaches all memory. Where there is a service partition, nobody else is trusted so far.
-            if system.service_partition().is_some_and(|(service, _)| service != id) {
+            // Without an SMMU a device reaches all memory. Only the service partition is trusted so far, and resets what
+            // it has when its life begins.
+            let is_service = system.service_partition().is_some_and(|(service, _)| service == id);
+            let Policy { on_crash, on_reset, on_off, .. } = partition.policy;
+            if !is_service && !partition.unsafe_dma {
                 report(Mistake::DeviceUnshielded { partition: owner.clone(), device: device.name });
             } else if !partition.is_identity {
                 report(Mistake::DeviceDma { partition: owner.clone(), device: device.name });
+            } else if !is_service && [on_crash, on_reset, on_off].contains(&Again::Restart) {
+                report(Mistake::DeviceRestart { partition: owner.clone(), device: device.name });
             }
         }
         fits(board, partition, &owner, device, report);
     }
 }
 
-/// Whether two devices cannot have different owners: stage 2 maps pages, and an interrupt has one target.
-fn share(one: &Device, other: &Device) -> bool {
-    let pages = match (one.region(), other.region()) {
-        (Some(a), Some(b)) => a.overlaps(&b),
-        _ => true,
-    };
-    pages || one.intids.iter().any(|intid| other.intids.contains(intid))
-}
-
 /// Whether the guest machine of `partition` has room for `device`, which it sees at its physical address.
 fn fits(board: &Board, partition: &Partition, owner: &Name, device: &Device, report: &mut dyn FnMut(Mistake)) {
     let console = Device { start: board.uart, size: PAGE_SIZE, intids: &[], ..*device };
-    if share(device, &console) || device.intids.contains(&board.uart_intid) {
+    if device.shares_with(&console) || device.intids.contains(&board.uart_intid) {
         report(Mistake::DeviceOfHypervisor { partition: owner.clone(), device: device.name });
     }
     let Some(registers) = device.region() else { return };
     let Some(seen) = Region::new(Ipa::new(device.start.as_u64()), device.size) else { return };
     let in_ram = partition.banks.iter().filter_map(|bank| bank.guest()).any(|ram| ram.overlaps(&seen));
-    let in_machine = !partition.is_identity && guest_registers(partition).flatten().any(|r| r.overlaps(&seen));
+    let in_machine = guest_registers(partition).flatten().any(|r| r.overlaps(&seen));
     if in_ram || in_machine {
         report(Mistake::DeviceCovered { partition: owner.clone(), device: device.name, registers });
     }
     for &intid in device.intids {
-        if intid.is_private()
-            || intid.number() >= 32 + machine::SPIS
-            || (!partition.is_identity && intid == machine::UART_INTID)
-        {
+        if intid.is_private() || intid.number() >= 32 + machine::SPIS || intid == machine::UART_INTID {
             report(Mistake::DeviceInterrupt { partition: owner.clone(), device: device.name, intid });
         }
     }

@@ -7,7 +7,7 @@ mod window;
 extern crate std;
 use super::validate;
 use crate::*;
-use abi::{CoreId, IntId, Io, Policy, RestartLimit};
+use abi::{Again, CoreId, IntId, Io, Policy, RestartLimit};
 use addr::{Ipa, Pa, Region};
 use heapless::{String, Vec};
 use std::string::ToString;
@@ -70,6 +70,7 @@ fn partition(name: &str, cores: &[u16], pa: u64) -> Partition {
         banks: [Bank { ipa: Ipa::new(0x4000_0000), pa: region(pa, 8 * M) }].into_iter().collect(),
         io: Io::Open,
         is_identity: false,
+        unsafe_dma: false,
         entry: Ipa::new(0x4000_0000),
         device_tree: Ipa::new(tree),
         payloads: payloads.into_iter().collect(),
@@ -313,13 +314,69 @@ fn a_device_absent_or_with_two_owners_is_refused() {
     );
 }
 
+/// The messages where 'linux' has a disk that writes memory by itself, after `change`.
+fn with_dma(change: impl FnOnce(&mut Partition)) -> std::vec::Vec<std::string::String> {
+    after(|s| {
+        let linux = &mut s.partitions[0];
+        linux.devices.push(DeviceId(1)).unwrap();
+        linux.policy = Policy { on_crash: Again::Stop, on_reset: Again::Stop, on_off: Again::Stop, ..Policy::DEFAULT };
+        linux.unsafe_dma = true;
+        service::give_identity(linux);
+        change(linux);
+    })
+}
+
+/// R06.
+#[test]
+fn a_dma_master_needs_the_service_partition_or_unsafe_dma() {
+    assert_eq!(with_dma(|_| ()), [""; 0]);
+    assert_eq!(
+        with_dma(|linux| linux.unsafe_dma = false),
+        [
+            "device 'disk' of partition 'linux' writes memory by itself, and no SMMU holds it back: leave it to the service \
+          partition, or add `unsafe_dma = true`: whoever runs there can then read and write all memory"
+        ]
+    );
+}
+
+/// R06.
 #[test]
 fn a_dma_master_without_identity_is_refused() {
     refused(
-        |s| s.partitions[0].devices.push(DeviceId(1)).unwrap(),
+        |s| {
+            s.partitions[0].devices.push(DeviceId(1)).unwrap();
+            s.partitions[0].unsafe_dma = true;
+        },
         "device 'disk' writes memory by itself, and partition 'linux' does not see physical addresses: \
          add `identity = true`, or do without the device",
     );
+}
+
+/// R06. What the old life asked a device for would be written into the new one.
+#[test]
+fn a_dma_master_in_a_partition_that_restarts_is_refused() {
+    let restart: [fn(&mut Policy); 3] =
+        [|p| p.on_crash = Again::Restart, |p| p.on_reset = Again::Restart, |p| p.on_off = Again::Restart];
+    for change in restart {
+        assert_eq!(
+            with_dma(|linux| change(&mut linux.policy)),
+            ["device 'disk' may still write memory when partition 'linux' restarts: nothing here resets it: \
+              add on_crash = \"stop\" and on_reset = \"stop\", or do without the device"]
+        );
+    }
+}
+
+#[test]
+fn physical_addresses_are_above_the_guest_machines_devices() {
+    static RAM: [(Pa, u64); 1] = [(Pa::new(0), 2 << 30)];
+    let board = Board { ram: &RAM, ..BOARD };
+    let mut system = sound();
+    system.machine.memory = 2 << 30;
+    let partition = &mut system.partitions[0];
+    partition.is_identity = true;
+    partition.banks[0] = Bank { ipa: Ipa::new(0x0900_0000), pa: region(0x0900_0000, 8 * M) };
+    let found = on(&board, &system);
+    assert!(found.iter().any(|said| said.contains("is outside the guest machine's map")), "{found:?}");
 }
 
 #[test]
@@ -421,7 +478,10 @@ fn memory_outside_the_guests_map_is_refused() {
         "{found:?}"
     );
     let found = after(|s| s.partitions[0].banks[0].ipa = Ipa::new((1 << 40) - 2 * M));
-    assert!(found[0].ends_with("is outside the guest machine's map: ask for less memory"), "{found:?}");
+    assert!(
+        found[0].ends_with("is outside the guest machine's map: ask for less memory, or leave `memory_at` out"),
+        "{found:?}"
+    );
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::disk::{self, DiskFile};
 use super::net::{self, NetFile};
+use super::pins::{self, PinFile};
 use super::table::{Table, integer};
 use super::window::{self, WindowFile};
 use super::{Given, keys};
@@ -33,8 +34,12 @@ pub struct PartitionFile {
     pub bootargs: Given<String>,
     /// Names of assigned devices, each with its place.
     pub devices: Given<Vec<(String, Span)>>,
+    /// What the board's pins do for them.
+    pub pins: Vec<PinFile>,
     /// Whether IPA = PA.
     pub identity: Given<bool>,
+    /// Whether it may have devices that read and write all memory.
+    pub unsafe_dma: Given<bool>,
     /// Offset of the kernel in RAM, if pinned.
     pub kernel_at: Given<u64>,
     /// Offset of the device tree in RAM, if pinned.
@@ -114,6 +119,7 @@ pub fn parse(entries: &DeTable<'_>, span: Span, found: &mut Vec<Diagnostic>) -> 
         bootargs: bootargs(&table, found),
         devices: table.list("devices", found, "device names", "[\"rtc\"]", |value| value.as_str().map(str::to_owned)),
         identity: table.boolean("identity", found),
+        unsafe_dma: table.boolean("unsafe_dma", found),
         kernel_at: table.size("kernel_at", found, "\"2M\""),
         device_tree_at: table.size("device_tree_at", found, "\"64M\""),
         rng: table.boolean("rng", found),
@@ -125,6 +131,7 @@ pub fn parse(entries: &DeTable<'_>, span: Span, found: &mut Vec<Diagnostic>) -> 
     partition.disks = disk::parse(&table, &partition.title(), found);
     partition.net = net::parse(&table, found);
     partition.window = window::parse(&table, found);
+    partition.pins = pins::parse(&table, found);
     missing(&table, &partition, found);
     partition
 }

@@ -3,7 +3,9 @@
 use super::ingredients::Ingredients;
 use super::pack::{kernel_payloads, pack};
 use super::{empty, service, whole};
+use crate::board::Platform;
 use crate::channels;
+use crate::devices::{self, Assigned};
 use crate::diagnostic::Diagnostic;
 use crate::file::{Given, Mode, PartitionFile, SystemFile, VIRTIO_KEYS};
 use crate::fit::{self, Pins};
@@ -12,16 +14,18 @@ use crate::kernel::Bytes;
 use crate::locate::{self, Known};
 use crate::near;
 use crate::place::Space;
-use crate::tree::{self, GicVersion, Guest, Reach, Registers, TREE_MAX};
+use crate::tree::{self, GicVersion, Guest, Reach, TREE_MAX};
 use crate::window;
 use abi::service::MAX_PARTITION_DEVICES;
 use abi::{CoreId, Io, machine};
 use addr::{Ipa, Pa, Region};
-use manifest::{Bank, Board, DeviceId, MAX_BANKS, Machine, Partition, PayloadKind, Service, System};
+use bcm2711::Block;
+use manifest::{Bank, Board, MAX_BANKS, Machine, Partition, PayloadKind, Service, System};
 
 /// A system in the making.
 pub struct Builder<'a> {
     board: &'static Board,
+    platform: &'static Platform,
     file: &'a SystemFile,
     /// Every partition, the service partition last.
     partitions: Vec<&'a PartitionFile>,
@@ -38,10 +42,11 @@ pub struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     /// Of the partitions of `file`, each with its ingredients.
-    pub fn new(board: &'static Board, file: &'a SystemFile, ingredients: &'a [Ingredients]) -> Self {
+    pub fn new(platform: &'static Platform, file: &'a SystemFile, ingredients: &'a [Ingredients]) -> Self {
         let partitions = file.all().collect();
         Self {
-            board,
+            board: platform.board,
+            platform,
             file,
             partitions,
             ingredients,
@@ -181,8 +186,8 @@ impl<'a> Builder<'a> {
         let file = self.partitions[place];
         let is_identity = file.identity.value().copied().unwrap_or(false);
         let devices = match self.is_service(place) {
-            true => self.board.service_devices().map(|(id, _)| id).collect(),
-            false => self.devices(file),
+            true => Assigned { ids: self.board.service_devices().map(|(id, _)| id).collect(), ..Assigned::default() },
+            false => devices::resolve(self.platform, file, &mut self.late),
         };
         let banks = pa.map(|pa| banks(file, is_identity, pa)).unwrap_or_default();
         // The one that kernel, initrd and device tree lie in.
@@ -200,17 +205,18 @@ impl<'a> Builder<'a> {
             io: if banks.len() == 2 { Io::Window } else { Io::Open },
             banks,
             is_identity,
+            unsafe_dma: file.unsafe_dma.value().copied().unwrap_or(false),
             entry: Ipa::default(),
             device_tree: Ipa::default(),
             payloads: heapless::Vec::new(),
-            devices: devices.into_iter().take(manifest::MAX_DEVICES).collect(),
+            devices: devices.ids.into_iter().take(manifest::MAX_DEVICES).collect(),
             virtio: self.virtio(file),
             policy: file.policy(),
             watchdog_ms: file.watchdog.value().copied().unwrap_or(0),
         };
         let contents = main.and_then(|bank| match self.is_service(place) {
             true => self.fill_service(system, place, &mut partition, &bank),
-            false => self.fill(system, place, &mut partition, &bank),
+            false => self.fill(system, place, &mut partition, &bank, &devices.blocks),
         });
         self.known.push(Known { memory: pa.is_some(), payloads: contents.is_some() });
         (partition, contents.unwrap_or_default())
@@ -229,35 +235,15 @@ impl<'a> Builder<'a> {
         service::virtio(file).take(MAX_PARTITION_DEVICES).collect()
     }
 
-    fn devices(&mut self, file: &PartitionFile) -> Vec<DeviceId> {
-        let mut devices = Vec::new();
-        let names = || self.board.devices.iter().map(|device| device.name);
-        let Given::Is(wanted, span) = &file.devices else { return devices };
-        if wanted.len() > manifest::MAX_DEVICES {
-            let title = format!("{} lists {} devices", file.title(), wanted.len());
-            let help = format!("give it at most {}", manifest::MAX_DEVICES);
-            self.late.push(Diagnostic::new(span.clone(), title, help));
-        }
-        for (name, span) in wanted {
-            let position = self.board.devices.iter().position(|device| device.name == name);
-            match position {
-                Some(id) => devices.push(DeviceId(id as u8)),
-                None => {
-                    let title = format!("board '{}' has no device '{name}' to assign", self.board.name);
-                    let help = match near::nearest(name, names()) {
-                        Some(near) => format!("did you mean \"{near}\"?"),
-                        None if self.board.devices.is_empty() => "leave `devices` out".to_owned(),
-                        None => format!("its devices are {}", near::list(names())),
-                    };
-                    self.late.push(Diagnostic::new(span.clone(), title, help));
-                }
-            }
-        }
-        devices
-    }
-
     /// Gives `partition` its payloads; `None` when something is missing or does not fit, which is then reported.
-    fn fill(&mut self, system: &System, place: usize, partition: &mut Partition, bank: &Bank) -> Option<Vec<Bytes>> {
+    fn fill(
+        &mut self,
+        system: &System,
+        place: usize,
+        partition: &mut Partition,
+        bank: &Bank,
+        blocks: &[&'static Block],
+    ) -> Option<Vec<Bytes>> {
         let file = self.partitions[place];
         let kernel = self.ingredients[place].kernel.clone()?;
         let initrd = self.ingredients[place].initrd.clone();
@@ -288,7 +274,7 @@ impl<'a> Builder<'a> {
             bootargs: bootargs.as_deref(),
             initrd: initrd.as_ref().map(|_| ram),
             devices: &devices,
-            registers: if partition.is_identity { Registers::of(self.board) } else { Registers::GUEST },
+            blocks,
             has_power_key: partition.has_power_key(self.board),
             watchdog_ms: partition.watchdog_ms,
             has_clock: system.has_clock(self.board, partition),

@@ -55,6 +55,7 @@ pub fn plan(
         devices: heapless::Vec::new(),
         network: network.as_ref().map(|resolved| resolved.network.clone()),
         channels: channels(system, file)?,
+        pins: crate::pins::resolve(file)?,
     };
     let name = service.name.value()?.as_str().try_into().ok()?;
     let own = Served { name, ram: heapless::Vec::new(), io: Io::Open };

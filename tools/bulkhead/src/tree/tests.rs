@@ -19,7 +19,7 @@ fn tree(vcpus: usize, gic: GicVersion) -> Vec<u8> {
         bootargs: Some("console=ttyAMA0"),
         initrd: Some(region(0x5f00_0000, 1000)),
         devices: &devices,
-        registers: Registers::GUEST,
+        blocks: &[],
         has_power_key: false,
         watchdog_ms: 0,
         has_clock: false,
@@ -37,6 +37,15 @@ fn alone(has_power_key: bool, watchdog_ms: u32) -> Vec<u8> {
 
 /// The tree of a small guest after `change`.
 fn of(change: impl FnOnce(Guest<'static>) -> Guest<'static>) -> Vec<u8> {
+    on(GicVersion::V3, change)
+}
+
+/// The same on a GICv2.
+fn of_v2(change: impl FnOnce(Guest<'static>) -> Guest<'static>) -> Vec<u8> {
+    on(GicVersion::V2, change)
+}
+
+fn on(gic: GicVersion, change: impl FnOnce(Guest<'static>) -> Guest<'static>) -> Vec<u8> {
     let guest = Guest {
         vcpus: 1,
         ram: Box::leak(Box::new([region(0x4000_0000, 64 * M)])),
@@ -44,7 +53,7 @@ fn of(change: impl FnOnce(Guest<'static>) -> Guest<'static>) -> Vec<u8> {
         bootargs: None,
         initrd: None,
         devices: &[],
-        registers: Registers::GUEST,
+        blocks: &[],
         has_power_key: false,
         watchdog_ms: 0,
         has_clock: false,
@@ -52,7 +61,7 @@ fn of(change: impl FnOnce(Guest<'static>) -> Guest<'static>) -> Vec<u8> {
         transports: platform_qemu_virt::BOARD.transports,
         channels: &[],
     };
-    build(&change(guest), GicVersion::V3)
+    build(&change(guest), gic)
 }
 
 fn source(blob: &[u8]) -> String {
@@ -266,27 +275,85 @@ fn the_clock_has_no_alarm() {
     assert!(!node.contains("interrupts"), "{node}");
 }
 
+/// Named `names` on the Raspberry Pi 4.
+fn on_a_pi(names: &[&str]) -> String {
+    let platform = crate::board::find("rpi4").unwrap();
+    let blocks: Vec<_> = platform.blocks.iter().filter(|block| names.contains(&block.name)).collect();
+    let of = |device: &&Device| blocks.iter().any(|block| block.device == device.name);
+    let devices: &'static [_] = platform.board.devices.iter().filter(of).collect::<Vec<_>>().leak();
+    let blocks: &'static [_] = blocks.leak();
+    source(&of_v2(|guest| Guest { devices, blocks, ..guest }))
+}
+
 #[test]
-fn a_guest_of_physical_addresses_sees_the_boards_devices() {
-    let registers = Registers::of(&platform_rpi4::BOARD);
-    let ram = [region(0x2000_0000, M)];
-    let guest = Guest {
-        vcpus: 1,
-        ram: &ram,
-        reach: Reach::All,
-        bootargs: None,
-        initrd: None,
-        devices: &[],
-        registers,
-        has_power_key: false,
-        watchdog_ms: 0,
-        has_clock: false,
-        virtio: 0,
-        transports: platform_qemu_virt::BOARD.transports,
-        channels: &[],
-    };
-    let text = source(&build(&guest, GicVersion::V2));
-    holds(&text, &["pl011@fe201000 {", "intc@ff841000 {", "memory@20000000 {"]);
+fn an_i2c_bus_is_described_as_linux_binds_it() {
+    let text = on_a_pi(&["i2c1", "i2c3"]);
+    holds(
+        &text,
+        &[
+            "i2c@fe804000 {",
+            "compatible = \"brcm,bcm2711-i2c\\0brcm,bcm2835-i2c\"",
+            "reg = <0x00 0xfe804000 0x00 0x1000>",
+            "interrupts = <0x00 0x75 0x04>",
+            "clock-frequency = <0x186a0>",
+            "clocks = <0x05>",
+            "i2c@fe205600 {",
+            "reg = <0x00 0xfe205600 0x00 0x200>",
+            "core-clock {",
+            "clock-frequency = <0x1dcd6500>",
+        ],
+    );
+    // Of a device that is made of blocks, no more than what is named.
+    assert!(!text.contains("i2c@fe205000") && !text.contains("pwm-clock"), "{text}");
+    assert_eq!(text.matches("core-clock {").count(), 1, "{text}");
+}
+
+#[test]
+fn spi_pwm_and_the_auxiliary_block_are_described_as_linux_binds_them() {
+    let text = on_a_pi(&["spi0", "spi1", "pwm0"]);
+    holds(
+        &text,
+        &[
+            "spi@fe204000 {",
+            "compatible = \"brcm,bcm2835-spi\"",
+            "interrupts = <0x00 0x76 0x04>",
+            "#size-cells = <0x00>",
+            "aux@fe215000 {",
+            "compatible = \"brcm,bcm2835-aux\"",
+            "#clock-cells = <0x01>",
+            "spi@fe215080 {",
+            "compatible = \"brcm,bcm2835-aux-spi\"",
+            "interrupts = <0x00 0x5d 0x04>",
+            "clocks = <0x07 0x01>",
+            "pwm@fe20c000 {",
+            "reg = <0x00 0xfe20c000 0x00 0x28>",
+            "#pwm-cells = <0x03>",
+            "clocks = <0x06>",
+            "pwm-clock {",
+            "clock-frequency = <0x895440>",
+        ],
+    );
+}
+
+#[test]
+fn the_ethernet_controller_has_its_phy() {
+    let text = on_a_pi(&["ethernet"]);
+    holds(
+        &text,
+        &[
+            "ethernet@fd580000 {",
+            "compatible = \"brcm,bcm2711-genet-v5\"",
+            "reg = <0x00 0xfd580000 0x00 0x10000>",
+            "interrupts = <0x00 0x9d 0x04 0x00 0x9e 0x04>",
+            "phy-mode = \"rgmii-rxid\"",
+            "mdio@e14 {",
+            "compatible = \"brcm,genet-mdio-v5\"",
+            "ethernet-phy@1 {",
+            "phy-handle = <0x08>",
+        ],
+    );
+    // It reads and writes memory past the caches.
+    assert!(!text.contains("dma-coherent") && !text.contains("clocks = <0x05>"), "{text}");
 }
 
 #[test]
@@ -304,7 +371,7 @@ fn the_largest_tree_fits_its_bound_and_is_the_same_twice() {
         bootargs: Some(&bootargs),
         initrd: Some(region(0x4008_0000, 1)),
         devices: &devices,
-        registers: Registers::GUEST,
+        blocks: &[],
         has_power_key: true,
         watchdog_ms: 3_600_000,
         has_clock: true,
