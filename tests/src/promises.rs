@@ -15,6 +15,7 @@ mod network;
 mod panic;
 pub mod restarts;
 mod rpi4;
+mod sd;
 mod service;
 pub mod speed;
 mod torture;
@@ -38,6 +39,7 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
         panic::SCENARIOS,
         restarts::SCENARIOS,
         rpi4::SCENARIOS,
+        sd::SCENARIOS,
         speed::SCENARIOS,
         torture::SCENARIOS,
     ];

@@ -81,4 +81,5 @@ pub static BOARD: Board = Board {
         },
     ],
     transports: Some(TRANSPORTS),
+    soc: None,
 };

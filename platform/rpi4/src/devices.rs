@@ -3,6 +3,7 @@
 //! Each is whole pages, because stage 2 maps no less: `bcm2711::BLOCKS` names what is in them. The others are in
 //! `bcm2711::KEPT`, with the reason.
 
+use crate::service;
 use abi::IntId;
 use addr::Pa;
 use manifest::Device;
@@ -24,6 +25,10 @@ pub const DEVICES: &[Device] = &[
     // For the service partition alone.
     page(manifest::PINS, 0xfe20_0000, &[], "brcm,bcm2711-gpio"),
     page(manifest::CLOCKS, 0xfe10_1000, &[], "brcm,bcm2711-cprman"),
+    service::MAILBOX_DEVICE,
+    service::RANDOM_DEVICE,
+    service::EMMC2_DEVICE,
+    service::SDHCI_DEVICE,
     Device {
         name: "ethernet",
         start: Pa::new(0xfd58_0000),

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod devices;
+mod service;
 
 use abi::IntId;
 use addr::Pa;
@@ -22,6 +23,7 @@ pub static BOARD: Board = Board {
     load_address: Pa::new(0x0020_0000),
     reserved: &[
         NamedRegion { name: "the firmware's spin table", start: Pa::new(0), size: 0x8_0000 },
+        // The service, identity-mapped, sees the guest machine's interrupt controller there, too.
         NamedRegion { name: "the firmware's device tree", start: Pa::new(0x0800_0000), size: 2 << 20 },
         // QEMU has it there; start4.elf, unless config.txt tells it of a place, below 752 MiB.
         NamedRegion { name: "the firmware's device tree", start: Pa::new(0x2ee0_0000), size: 2 << 20 },
@@ -42,4 +44,5 @@ pub static BOARD: Board = Board {
     power_off: PowerOff::None,
     devices: devices::DEVICES,
     transports: None,
+    soc: Some(&service::SOC),
 };

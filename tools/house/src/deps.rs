@@ -29,6 +29,7 @@ const SERVICE: &[&str] = &[
     "crates/switch",
     "crates/rate",
     "crates/gpt",
+    "crates/sdhci",
     "crates/console",
     "crates/addr",
     "crates/abi",
