@@ -225,6 +225,25 @@ fn r08_a_kernel_that_is_cut_short_damaged_or_foreign() {
 }
 
 #[test]
+fn r08_a_guests_disk_that_is_not_there() {
+    let disk = |keys: &str| {
+        let mut parts = Parts::good();
+        parts.kernel = parts::served(keys);
+        parts
+    };
+    assert_eq!(wrong(disk("disk = [{ from = \"mbr:2\" }, { from = \"mbr:1\", mode = \"ro\" }]").card()), []);
+    assert_eq!(wrong(disk("disk = { from = \"mbr:4\", optional = true }").card()), []);
+    let said = "partition 'control' wants the disk mbr:4, and the card has no partition 4";
+    refused(&disk("disk = { from = \"mbr:4\" }"), "partition 4", said);
+    let said = "partition 'control' wants to write the disk mbr:1, which the firmware starts from";
+    refused(&disk("disk = { from = \"mbr:1\" }"), "partition 1", said);
+    let said = "partition 3 has 1M, and partition 'control' wants at least 2M";
+    refused(&disk("disk = { from = \"mbr:3\", at_least = \"2M\" }"), "partition 3", said);
+    let said = "partition 'control' wants the disk gpt:data, and the card has no GPT";
+    refused(&disk("disk = { from = \"gpt:data\" }"), "partition table", said);
+}
+
+#[test]
 fn r08_a_device_tree_of_another_board_or_cut_short() {
     let tree = "bcm2711-rpi-4-b.dtb";
     let mut parts = Parts::good();

@@ -1,9 +1,10 @@
 //! Whether a card starts Bulkhead on the board, and if not, what is missing or wrong.
 //!
 //! From the outside to the inside: partition table, file system, the firmware's settings and files, the kernel, and
-//! last whether all that is loaded fits side by side. What cannot be looked at because something before it is missing is
+//! last whether all that is loaded fits side by side and guests' disks are there. What cannot be looked at because something before it is missing is
 //! not reported again. Guests' file systems are their own business, and a card that passes may still be worn out.
 
+mod disks;
 mod firmware;
 mod kernel;
 mod layout;
@@ -13,6 +14,7 @@ use super::fat::{File, Volume};
 use super::image::{CONFIG, KERNEL};
 use super::mbr::{self, PROTECTIVE, Partition};
 use super::{Card, Finding, SECTOR};
+use abi::plan::Plan;
 use addr::ByteSize;
 use manifest::{Board, System};
 use std::io::{Read, Seek};
@@ -48,7 +50,7 @@ impl Report {
 /// Looks at a card for `board`.
 pub fn check<D: Read + Seek>(card: &mut Card<D>, board: &Board) -> Report {
     let mut report = Report::default();
-    let Some(boot) = partitions(card, &mut report) else { return report };
+    let Some((partitions, boot)) = partitions(card, &mut report) else { return report };
     let Some(volume) = volume(card, &boot, &mut report) else { return report };
     let mut files = Files { card, volume: &volume, findings: Vec::new(), found: Vec::new() };
     let config = files.config();
@@ -56,6 +58,7 @@ pub fn check<D: Read + Seek>(card: &mut Card<D>, board: &Board) -> Report {
     firmware::tree(&mut files, &config, board);
     if let Some(kernel) = kernel::read(&mut files, &config, board) {
         layout::check(&mut files, &config, board, &kernel);
+        disks::check(&mut files, &partitions, &kernel);
     }
     let Files { findings, found, .. } = files;
     report.findings.extend(findings);
@@ -72,10 +75,12 @@ struct Kernel {
     size: u64,
     /// Who has which memory.
     system: System,
+    /// What its service partition is told, if it has one.
+    plan: Option<Plan>,
 }
 
-/// Checks the partition table; returns the boot partition.
-fn partitions<D: Read + Seek>(card: &mut Card<D>, report: &mut Report) -> Option<Partition> {
+/// Checks the partition table; returns all partitions, and the boot partition.
+fn partitions<D: Read + Seek>(card: &mut Card<D>, report: &mut Report) -> Option<(Vec<Partition>, Partition)> {
     let place = "partition table";
     let sector = match card.sector(0) {
         Ok(sector) => sector,
@@ -135,7 +140,7 @@ fn partitions<D: Read + Seek>(card: &mut Card<D>, report: &mut Report) -> Option
         let size = ByteSize(partition.sectors.saturating_mul(SECTOR));
         report.say(format!("partition {}", partition.number), format!("{size}, {use_}"));
     }
-    boot
+    boot.map(|boot| (partitions, boot))
 }
 
 /// Opens the boot partition and reports its damage.

@@ -128,18 +128,41 @@ fn new_folder(name: &str) -> PathBuf {
 
 /// The image of a system with one partition on `board`.
 pub fn bundle(board: &str) -> Vec<u8> {
+    bundle_with(&format!("board = \"{board}\"\n"), "")
+}
+
+/// The image of a system for the Raspberry Pi 4 whose one partition has `keys`, beside a service partition.
+pub fn served(keys: &str) -> Vec<u8> {
+    bundle_with("board = \"rpi4\"\n[service]\ncores = [0]\nkernel = \"service.elf\"\n", keys)
+}
+
+fn bundle_with(head: &str, keys: &str) -> Vec<u8> {
     let folder = new_folder("bundle");
     let put = |name: &str, content: &[u8]| fs::write(folder.join(name), content).unwrap();
     put("el2.elf", &made::el2());
     put("kernel.bin", &[0x14; 5000]);
+    put("service.elf", &service());
     let partition = "[[partition]]\nname = \"control\"\ncores = [3]\nmemory = \"8M\"\nkernel = \"kernel.bin\"\n";
-    put("system.toml", format!("board = \"{board}\"\n{partition}").as_bytes());
+    put("system.toml", format!("{head}{partition}{keys}\n").as_bytes());
     let arguments = ["build", "system.toml", "-o", "image", "--hypervisor", "el2.elf"];
     let output = Command::new(env!("CARGO_BIN_EXE_bulkhead")).current_dir(&folder).args(arguments).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let image = fs::read(folder.join("image")).unwrap();
     fs::remove_dir_all(folder).unwrap();
     image
+}
+
+/// A position-independent ELF file with one segment, as the service partition's.
+fn service() -> Vec<u8> {
+    let mut elf = vec![0; 64 + 56];
+    elf[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
+    (elf[16], elf[18], elf[32], elf[54], elf[56]) = (3, 183, 64, 56, 1);
+    elf[24] = 0x40;
+    elf[64] = 1;
+    for (place, word) in elf[72..].chunks_exact_mut(8).zip([0, 0, 0, 64, 64, 4096_u64]) {
+        place.copy_from_slice(&word.to_le_bytes());
+    }
+    elf
 }
 
 /// A device tree whose root says what board it is for.

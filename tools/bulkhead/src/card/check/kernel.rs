@@ -1,6 +1,6 @@
 //! The kernel that the firmware loads: whether it is a whole Bulkhead image for this board.
 
-use super::{Files, KERNEL, Kernel};
+use super::{Files, KERNEL, Kernel, disks};
 use crate::card::config::{Config, Setting};
 use crate::image;
 use abi::bundle::{BUNDLE_MAX, FORMAT, HEADER, IMAGE_SIZE};
@@ -58,7 +58,8 @@ pub fn read<D: Read + Seek>(files: &mut Files<'_, D>, config: &Config, board: &B
     let size = content.len() as u64;
     let partitions: Vec<_> = system.partitions.iter().map(|partition| partition.name.as_str()).collect();
     files.say(&name, format!("{}, partitions {}", ByteSize(size), partitions.join(", ")));
-    is_sound.then_some(Kernel { name, size, system })
+    let plan = disks::plan(&system, &content);
+    is_sound.then_some(Kernel { name, size, system, plan })
 }
 
 fn find_other<D: Read + Seek>(files: &mut Files<'_, D>, setting: &Setting, which: &str) {
