@@ -1,6 +1,6 @@
 //! A load that may find nobody: the one instruction at which an exception does not end this life.
 
-use core::arch::{asm, global_asm};
+use core::arch::asm;
 
 /// The word at `address`; `None` where the load ends in an exception, as on a board without the device that is looked for.
 ///
@@ -19,19 +19,3 @@ pub unsafe fn load32(address: u64) -> Option<u32> {
     }
     (has_answered != 0).then_some(word as u32)
 }
-
-// In: x0 = address. Out: w0 = the word, and x1 = 1; or x1 = 0 where `service_probe_load` took an exception. Clobbers x2, x3
-// and the flags then. Not Rust: the exception must be at an instruction that the vectors know, with registers that they may
-// change.
-global_asm!(
-    r#"
-    .section .text.probe, "ax"
-    .global service_probe
-    .global service_probe_load
-service_probe:
-    mov     x1, #1
-service_probe_load:
-    ldr     w0, [x0]
-    ret
-"#
-);

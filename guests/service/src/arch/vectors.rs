@@ -19,6 +19,10 @@ pub fn crash() -> ! {
 // stack. Clobbers everything: nothing returns, but for the load of probe.rs, behind which x1 = 0 and x2 and x3 are lost.
 // Not Rust: SP may be anywhere.
 //
+// `service_probe` (probe.rs). In: x0 = address. Out: w0 = the word, and x1 = 1; or x1 = 0 where its load took an exception.
+// Clobbers x2, x3 and the flags then. Not Rust: the exception must be at an instruction that the vectors know, with registers
+// that they may change.
+//
 // `service_crash`: what the architecture gives a guest to end itself (PSCI) is no crash, so the service does what EL2
 // takes for one: its vector faults each time it is entered. Stage 1 off, so that the load reaches stage 2: the last page
 // below 2^39 is no RAM and no device on any board. Clobbers everything, never returns. Not Rust: the faulting load must
@@ -53,6 +57,12 @@ service_report:
     mov     sp, x6
     mov     x29, #0
     bl      service_exception
+    .global service_probe
+service_probe:
+    mov     x1, #1
+service_probe_load:
+    ldr     w0, [x0]
+    ret
 service_absent:
     add     x2, x2, #4
     msr     elr_el1, x2
