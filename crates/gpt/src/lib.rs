@@ -1,4 +1,5 @@
-//! Finds a partition of a disk by its label (UEFI specification, section 5.3 "GUID Partition Table").
+//! Finds a partition of a disk by its label in the GUID partition table (UEFI specification, section 5.3 "GUID Partition Table"),
+//! or by its number in a master boot record ([`mbr`]).
 //!
 //! The primary table counts if header and entries pass their checksums, else the backup at the disk's end. What a table
 //! says is believed no further: a partition outside the usable blocks, or one that shares blocks with another, is refused,
@@ -7,6 +8,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod mbr;
 mod table;
 
 pub use gpt_disk_io::BlockIo;

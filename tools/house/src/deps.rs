@@ -28,6 +28,7 @@ const SERVICE: &[&str] = &[
     "crates/switch",
     "crates/rate",
     "crates/gpt",
+    "crates/sdhci",
     "crates/console",
     "crates/addr",
     "crates/abi",
