@@ -11,7 +11,7 @@ use heapless::{String, Vec};
 use serde::{Deserialize, Serialize};
 
 /// First eight bytes of the payload.
-pub const MAGIC: [u8; 8] = *b"BHPLAN\x00\x03";
+pub const MAGIC: [u8; 8] = *b"BHPLAN\x00\x04";
 /// Bytes before the postcard blob.
 pub const HEADER: usize = 16;
 /// Largest payload in bytes.
@@ -42,6 +42,8 @@ pub struct Plan {
     pub rtc: Option<Pa>,
     /// The board's virtio-mmio transports.
     pub transports: Option<Transports>,
+    /// What the board has instead.
+    pub soc: Option<Soc>,
     /// Whether its watchdog must be fed, and how long it waits, in milliseconds. 0: it has none.
     pub watchdog_ms: u32,
     /// All partitions, in the system file's order.
@@ -117,6 +119,32 @@ pub struct Transports {
     pub count: u32,
     /// The first one's interrupt; the others follow.
     pub first: IntId,
+}
+
+/// A board's own devices where it has no virtio transports: those of a BCM2711 that the service drives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Soc {
+    /// The page with the mailbox between Arm cores and firmware.
+    pub mailbox: Pa,
+    /// The random number generator.
+    pub random: Pa,
+    /// The SD host controllers, in the order in which a card is looked for.
+    pub hosts: [SdHost; 2],
+    /// First address that the firmware cannot reach: what is said to it lies below.
+    pub reach: Pa,
+}
+
+/// An SD host controller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SdHost {
+    /// Its registers.
+    pub registers: Pa,
+    /// Its interrupt, level.
+    pub intid: IntId,
+    /// The firmware's number of its clock.
+    pub clock: u32,
+    /// The firmware's number of the pin that is high for 1.8 V on its lines, if it has one.
+    pub low_voltage_pin: Option<u32>,
 }
 
 /// A partition as the service sees it.
@@ -201,4 +229,6 @@ pub enum Origin {
     Gpt(String<MAX_LABEL>),
     /// `disk:SERIAL`: the whole of the board's disk with this serial number.
     Disk(String<SERIAL>),
+    /// `mbr:NUMBER`: the primary partition with this number in the master boot record of the one disk that has one.
+    Mbr(u8),
 }

@@ -2,7 +2,7 @@
 
 use crate::{DeviceId, Machine, PayloadKind};
 use abi::IntId;
-use abi::plan::Transports;
+use abi::plan::{Soc, Transports};
 use addr::{Pa, Region};
 
 /// What is known about a board before it is switched on. Checked against the firmware's device tree at boot.
@@ -37,12 +37,16 @@ pub struct Board {
     pub devices: &'static [Device],
     /// The virtio-mmio transports behind the device [`VIRTIO`], which belongs to the service partition where there is one.
     pub transports: Option<Transports>,
+    /// What the service drives on a board without them.
+    pub soc: Option<&'static Soc>,
 }
 
 /// Name of the device that a board's real-time clock is.
 pub const RTC: &str = "rtc";
 /// Name of the device that all of a board's virtio-mmio transports together are.
 pub const VIRTIO: &str = "virtio";
+/// Names of the devices that a board's [`Soc`] is made of.
+pub const SOC: [&str; 4] = ["mailbox", "rng200", "emmc2", "sdhci"];
 
 /// Most cores that a GICv2 can serve: its target masks have 8 bits.
 pub const GICV2_CORES: u16 = 8;
@@ -69,9 +73,9 @@ impl Board {
         (0..=u8::MAX).map(DeviceId).zip(self.devices).find(|(_, device)| device.name == name)
     }
 
-    /// What belongs to the service partition: the clock, and the transports.
+    /// What belongs to the service partition: the clock, and the transports or what the board has instead.
     pub fn service_devices(&self) -> impl Iterator<Item = (DeviceId, &Device)> {
-        [RTC, VIRTIO].into_iter().filter_map(|name| self.device(name))
+        [RTC, VIRTIO].into_iter().chain(SOC).filter_map(|name| self.device(name))
     }
 
     /// The device trees that a partition needs: one per GIC version that the board may have with this many cores.

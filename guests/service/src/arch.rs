@@ -4,6 +4,7 @@ pub mod entry;
 pub mod insn;
 mod memcpy;
 pub mod mmio;
+pub mod probe;
 #[cfg(feature = "crash-hooks")]
 pub mod reach;
 mod vectors;

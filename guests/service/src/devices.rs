@@ -130,6 +130,7 @@ impl Devices {
     pub fn complete(&mut self, disks: &mut [Disk]) -> bool {
         let mut has_worked = false;
         for disk in disks {
+            has_worked |= disk.turn();
             while disk.has_completed() {
                 has_worked = true;
                 self.complete_one(disk);

@@ -1,41 +1,26 @@
-//! The board's disks: virtio-blk as its driver sees it (virtio section 5.2), many requests under way at once.
+//! The board's disks: virtio disks ([`blk`]) and SD cards ([`card`]), one interface for both, and whose turn it is.
 //!
-//! A request's data is wherever its pieces are, in a guest's RAM as a rule; the device reads and writes it there. Header,
-//! ranges and status lie in the DMA arena, out of every guest's reach: what was checked stays what was checked.
-//!
-//! The queue has no indirect descriptors, since `virtio-drivers` keeps their tables on the heap, which the next life
-//! overwrites while the device may still read them; and no event indexes, since flags let one notification answer for any
-//! number of requests.
+//! A request's data is wherever its pieces are, in a guest's RAM as a rule; what moves it there and back is the medium's.
 
+mod blk;
+mod card;
 mod facts;
 mod slots;
 mod startup;
 
+pub use card::{Hosts, reset_all};
 pub use facts::Facts;
 pub use slots::{Guest, Ticket};
 pub use startup::{Reader, open_all};
 
-use crate::arch::insn;
-use crate::dma::Arena;
-use crate::hooks;
 use crate::timer;
-use crate::transports::Place;
+use abi::IntId;
 use abi::service::MAX_DEVICES;
 use alloc::boxed::Box;
-use core::mem::ManuallyDrop;
-use slots::Slots;
+use blk::Virtio;
+use card::Card;
+use virtio::PhysicalPiece;
 use virtio::blk::{Range, Status};
-use virtio::{MAX_SEGMENTS, PhysicalPiece};
-use virtio_drivers::queue::VirtQueue;
-use virtio_drivers::transport::Transport;
-use virtio_drivers::transport::mmio::MmioTransport;
-
-/// Descriptors of the queue.
-const QUEUE: usize = 256;
-/// The only queue.
-const REQUESTS: u16 = 0;
-/// Most pieces of a request, header and status included.
-const PIECES: usize = MAX_SEGMENTS + 2;
 
 /// What a disk is to do. Sectors are the disk's own.
 #[derive(Clone, Copy, Debug)]
@@ -64,15 +49,16 @@ type Waiting = heapless::Deque<(usize, usize), MAX_DEVICES>;
 #[derive(Debug)]
 pub struct Full(pub Ticket);
 
+/// What a disk is.
+enum Medium {
+    Virtio(Box<Virtio>),
+    Card(Box<Card>),
+}
+
 /// One of the board's disks.
 pub struct Disk {
-    place: Place,
-    transport: MmioTransport<'static>,
-    queue: Box<VirtQueue<Arena, QUEUE>>,
-    slots: Slots,
+    medium: Medium,
     facts: Facts,
-    /// Requests were added that the device was not told of.
-    has_news: bool,
     /// The served devices that wait for room, and how many pieces the request of each has. Nobody else gets any before.
     waiting: Waiting,
     /// When a request was begun while there was none, or one was completed: requests that take longer are lost.
@@ -81,50 +67,30 @@ pub struct Disk {
     is_lost: bool,
 }
 
-/// The buffers of a request, as the queue takes them.
-struct Buffers {
-    read: heapless::Vec<&'static [u8], PIECES>,
-    written: heapless::Vec<&'static mut [u8], PIECES>,
-}
-
-impl Buffers {
-    const fn new() -> Self {
-        Self { read: heapless::Vec::new(), written: heapless::Vec::new() }
-    }
-
-    /// For the device to read.
-    ///
-    /// # Safety
-    /// The memory is mapped for good. The slice brings address and length to the queue; nobody looks into it.
-    unsafe fn push_read(&mut self, at: u64, bytes: usize) -> bool {
-        // SAFETY: the caller's promise.
-        self.read.push(unsafe { core::slice::from_raw_parts(at as *const u8, bytes) }).is_ok()
-    }
-
-    /// For the device to write.
-    ///
-    /// # Safety
-    /// As above.
-    unsafe fn push_written(&mut self, at: u64, bytes: usize) -> bool {
-        // SAFETY: the caller's promise.
-        self.written.push(unsafe { core::slice::from_raw_parts_mut(at as *mut u8, bytes) }).is_ok()
-    }
-}
-
 impl Disk {
+    fn new(medium: Medium, facts: Facts) -> Self {
+        Self { medium, facts, waiting: heapless::Deque::new(), alive_at: timer::now(), is_lost: false }
+    }
+
     /// What the disk can do.
     pub fn facts(&self) -> &Facts {
         &self.facts
     }
 
-    /// Where it is plugged in.
-    pub fn place(&self) -> &Place {
-        &self.place
+    /// Its interrupt, level.
+    pub fn intid(&self) -> IntId {
+        match &self.medium {
+            Medium::Virtio(disk) => disk.intid(),
+            Medium::Card(card) => card.intid(),
+        }
     }
 
     /// How many requests are under way.
     pub fn outstanding(&self) -> usize {
-        self.slots.outstanding()
+        match &self.medium {
+            Medium::Virtio(disk) => disk.outstanding(),
+            Medium::Card(card) => card.outstanding(),
+        }
     }
 
     /// Whether it has stopped to answer.
@@ -168,109 +134,92 @@ impl Disk {
 
     /// Whether a request of this many pieces has room.
     pub fn has_room(&self, pieces: usize) -> bool {
-        self.slots.has_room() && self.queue.available_desc() >= pieces + 2
+        match &self.medium {
+            Medium::Virtio(disk) => disk.has_room(pieces),
+            Medium::Card(card) => card.has_room(),
+        }
     }
 
     /// Adds a request. The device is told by [`Disk::notify`].
     ///
     /// # Safety
-    /// The pieces lie in memory that a device may use until the request completes: a guest's RAM, or the DMA arena.
+    /// The pieces lie in memory that a device may use until the request completes: a guest's RAM, or the DMA arena. It is
+    /// mapped for good, and no Rust object is there.
     pub unsafe fn submit(
         &mut self,
         work: Work<'_>,
         pieces: impl Iterator<Item = PhysicalPiece>,
         ticket: Ticket,
     ) -> Result<(), Full> {
-        let Some(words) = self.slots.words() else { return Err(Full(ticket)) };
-        let mut buffers = Buffers::new();
-        let mut is_complete = true;
-        for (at, bytes) in [words.header(), words.put(work)] {
-            // SAFETY: words of the arena.
-            is_complete &= bytes == 0 || unsafe { buffers.push_read(at, bytes) };
+        if self.outstanding() == 0 {
+            self.alive_at = timer::now();
         }
-        let is_to_device = matches!(work, Work::Write(_));
-        for piece in pieces {
-            let (at, bytes) = (piece.at.as_u64(), piece.bytes as usize);
-            is_complete &= if is_to_device {
-                // SAFETY: the caller's promise.
-                unsafe { buffers.push_read(at, bytes) }
-            } else {
-                // SAFETY: as above.
-                unsafe { buffers.push_written(at, bytes) }
-            };
-        }
-        let (at, bytes) = words.status();
-        // SAFETY: a word of the arena.
-        is_complete &= unsafe { buffers.push_written(at, bytes) };
-        if !is_complete {
-            return Err(Full(ticket));
-        }
-        let (read, written) = (buffers.read.len(), buffers.written.len());
-        // SAFETY: the memory stays until the request completes: the words are this slot's, the pieces by the caller's promise.
-        match unsafe { self.queue.add(&buffers.read, &mut buffers.written) } {
-            Ok(token) => {
-                if self.outstanding() == 0 {
-                    self.alive_at = timer::now();
-                }
-                self.slots.take(token, read, written, ticket);
-                self.has_news = true;
-                Ok(())
-            }
-            Err(_) => Err(Full(ticket)),
+        match &mut self.medium {
+            // SAFETY: the caller's promise.
+            Medium::Virtio(disk) => unsafe { disk.submit(work, pieces, ticket) },
+            // SAFETY: as above.
+            Medium::Card(card) => unsafe { card.submit(work, pieces, ticket) },
         }
     }
 
     /// Tells the device of what was added since the last call.
     #[inline]
     pub fn notify(&mut self) {
-        if self.has_news {
-            self.tell();
+        match &mut self.medium {
+            Medium::Virtio(disk) => disk.notify(),
+            Medium::Card(card) => card.notify(),
         }
     }
 
-    #[inline(never)]
-    fn tell(&mut self) {
-        self.has_news = false;
-        // The available index is seen before the device's wish is read.
-        insn::dmb_ish();
-        if self.queue.should_notify() {
-            self.transport.notify(REQUESTS);
+    /// Carries on what the service itself has to do for the requests: moving a card's data. Whether there was anything.
+    #[inline]
+    pub fn turn(&mut self) -> bool {
+        match &mut self.medium {
+            Medium::Virtio(_) => false,
+            Medium::Card(card) => card.turn(),
         }
-        hooks::issued();
     }
 
     /// The next request that has completed.
     pub fn reap(&mut self) -> Option<(Ticket, Status)> {
-        let token = self.queue.peek_used()?;
-        let Some((slot, read, written)) = self.slots.find(token) else {
-            panic!("the disk at transport {} completed request {token}, which it does not have", self.place.number);
-        };
-        let mut bytes = [0; PIECES];
-        let inputs: heapless::Vec<&[u8], PIECES> = (0..read).map(|_| &[0][..]).collect();
-        let outputs: heapless::Vec<&mut [u8], PIECES> = bytes.chunks_mut(1).take(written).collect();
-        // The call borrows it for as long as what is in it: it must have nothing to do at its end.
-        let mut outputs = ManuallyDrop::new(outputs);
-        // SAFETY: as many buffers as were added with this token. A queue without indirect descriptors takes nothing else
-        // from them: it hands each to `Arena::unshare`, which does nothing.
-        let result = unsafe { self.queue.pop_used(token, &inputs, &mut outputs) };
-        result.expect("the token is the one at the front of the used ring");
+        let reaped = match &mut self.medium {
+            Medium::Virtio(disk) => disk.reap(),
+            Medium::Card(card) => card.reap(),
+        }?;
         self.alive_at = timer::now();
-        Some(self.slots.give_back(slot))
+        Some(reaped)
     }
 
     /// Whether something has completed.
     #[inline]
     pub fn has_completed(&self) -> bool {
-        self.queue.can_pop()
+        match &self.medium {
+            Medium::Virtio(disk) => disk.has_completed(),
+            Medium::Card(card) => card.has_completed(),
+        }
     }
 
-    /// Whether the device interrupts when something completes.
+    /// Whether the device interrupts when something completes, or goes on.
     pub fn enable_interrupt(&mut self, is_enabled: bool) {
-        self.queue.set_dev_notify(is_enabled);
+        match &mut self.medium {
+            Medium::Virtio(disk) => disk.enable_interrupt(is_enabled),
+            Medium::Card(card) => card.enable_interrupt(is_enabled),
+        }
     }
 
     /// Takes the interrupt away.
     pub fn acknowledge(&mut self) {
-        self.transport.ack_interrupt();
+        match &mut self.medium {
+            Medium::Virtio(disk) => disk.acknowledge(),
+            Medium::Card(card) => card.enable_interrupt(false),
+        }
+    }
+
+    /// When it is to be looked at although it has not interrupted.
+    pub fn deadline(&self) -> Option<u64> {
+        match &self.medium {
+            Medium::Virtio(_) => None,
+            Medium::Card(card) => card.deadline(),
+        }
     }
 }

@@ -1,14 +1,18 @@
-//! Randomness for the guests: ChaCha20, seeded from the board's entropy device (virtio section 5.4).
+//! Randomness for the guests: ChaCha20, seeded from the board's entropy device: virtio (section 5.4) or [`rng200`].
 //!
 //! Guests get the generator's output and never a byte of a seed. Each mebibyte a new seed is asked for, and mixed with the
 //! generator's own output, so that neither alone decides what follows. Without a first seed there is no generator.
 
+mod rng200;
+
 use crate::dma::{self, Arena};
 use crate::{say, timer, transports};
-use abi::plan::Transports;
+use abi::plan::{Plan, Transports};
+use alloc::boxed::Box;
 use core::ptr::NonNull;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
+use rng200::Rng200;
 use virtio_drivers::queue::VirtQueue;
 use virtio_drivers::transport::mmio::MmioTransport;
 use virtio_drivers::transport::{DeviceType, Transport as _};
@@ -30,8 +34,14 @@ struct Seed {
     len: usize,
 }
 
-/// The board's entropy device.
-struct Source {
+/// The board's source of entropy.
+enum Source {
+    Virtio(Box<Device>),
+    Rng200(Rng200, Seed),
+}
+
+/// A virtio entropy device.
+struct Device {
     transport: MmioTransport<'static>,
     queue: VirtQueue<Arena, QUEUE>,
     buffer: NonNull<u8>,
@@ -49,6 +59,30 @@ pub struct Entropy {
 }
 
 impl Source {
+    fn open(plan: &Plan) -> Option<Self> {
+        if let Some(device) = Device::open(plan.transports) {
+            return Some(Self::Virtio(Box::new(device)));
+        }
+        let soc = plan.soc.as_ref()?;
+        Some(Self::Rng200(Rng200::open(soc)?, Seed { bytes: [0; SEED], len: 0 }))
+    }
+
+    /// The seed, once it is complete; asks for what is missing.
+    fn poll(&mut self) -> Option<[u8; SEED]> {
+        let (source, Seed { bytes, len }) = match self {
+            Self::Virtio(device) => return device.poll(),
+            Self::Rng200(source, seed) => (source, seed),
+        };
+        while let Some(place) = bytes.get_mut(*len..).and_then(|free| free.first_chunk_mut()) {
+            *place = source.take()?.to_le_bytes();
+            *len += place.len();
+        }
+        *len = 0;
+        Some(core::mem::replace(bytes, [0; SEED]))
+    }
+}
+
+impl Device {
     fn open(row: Option<Transports>) -> Option<Self> {
         let (place, mut transport) = transports::devices(row, DeviceType::EntropySource).next()?;
         let started = transports::negotiate(&mut transport, 0).and_then(|_| {
@@ -116,8 +150,8 @@ impl Source {
 
 impl Entropy {
     /// Waits for the first seed. `None`: there is no device, or it gives none.
-    pub fn start(row: Option<Transports>) -> Option<Self> {
-        let mut source = Source::open(row)?;
+    pub fn start(plan: &Plan) -> Option<Self> {
+        let mut source = Source::open(plan)?;
         let until = timer::now() + timer::ticks(PATIENCE_MS);
         while timer::now() < until {
             if let Some(seed) = source.poll() {

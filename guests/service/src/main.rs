@@ -17,6 +17,7 @@ mod dma;
 mod entropy;
 mod events;
 mod fault;
+mod firmware;
 mod gic;
 mod heap;
 mod hooks;

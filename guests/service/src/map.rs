@@ -88,6 +88,14 @@ fn devices(tables: &mut Tables, plan: &Plan) {
             tables.bytes("the watchdog", frame.as_u64(), machine::WATCHDOG_SIZE, DEVICE);
         }
     }
+    if let Some(soc) = plan.soc {
+        let [first, second] = soc.hosts.map(|host| host.registers);
+        for (what, page) in
+            [("the mailbox", soc.mailbox), ("the generator", soc.random), ("an SD host", first), ("an SD host", second)]
+        {
+            tables.bytes(what, page.as_u64(), PAGE_SIZE, DEVICE);
+        }
+    }
     if let Some(transports) = plan.transports {
         let bytes = u64::from(transports.stride) * u64::from(transports.count);
         let start = transports.start.align_down(PAGE_SIZE).as_u64();

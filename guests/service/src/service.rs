@@ -6,6 +6,7 @@ use crate::devices::{self, Devices, Found};
 use crate::disk::{self, Disk};
 use crate::entropy::Entropy;
 use crate::events::Events;
+use crate::firmware::Firmware;
 use crate::gic::Gic;
 use crate::hypercall::Hello;
 use crate::kept::Kept;
@@ -51,8 +52,10 @@ pub fn run(plan: &'static Plan, hello: &Hello) -> ! {
     let kept = unsafe { Kept::open(&plan.kept, hello.boot) };
     let kept = kept.unwrap_or_else(|| panic!("the kept memory {} is too small", plan.kept));
     transports::reset_all(plan.transports);
+    let hosts = disk::reset_all(plan.soc);
     // SAFETY: behind the survivor pages; no device touches memory any more.
     unsafe { dma::open(kept.arena()) };
+    let mut firmware = Firmware::open(plan.soc);
     let gic = Gic::start();
     gic.enable(DOORBELL_INTID);
     gic.enable(machine::VIRTUAL_TIMER);
@@ -67,14 +70,17 @@ pub fn run(plan: &'static Plan, hello: &Hello) -> ! {
     // The gateway wants numbers that nobody can guess.
     let wants_entropy = plan.network.is_some() || plan.devices.iter().any(|device| device.kind == Kind::Entropy);
     watchdog.feed(timer::now());
-    let mut entropy = if wants_entropy { Entropy::start(plan.transports) } else { None };
-    let mut disks = disk::open_all(plan.transports, &mut watchdog);
+    let mut entropy = if wants_entropy { Entropy::start(plan) } else { None };
+    if let Some(firmware) = &mut firmware {
+        firmware.introduce();
+    }
+    let mut disks = disk::open_all(plan.transports, hosts, &mut firmware, &mut watchdog);
     let mut network = Network::start(plan, &kept, &mut entropy);
     let found = Found { disks: &mut disks, has_entropy: entropy.is_some(), network: &mut network };
     // SAFETY: map.rs maps the page, and the RAM of the plan's partitions.
     let devices = unsafe { devices::offer_all(plan, page, &kept, found, &mut watchdog) };
     for disk in &disks {
-        gic.enable(disk.place().intid);
+        gic.enable(disk.intid());
     }
     if let Some(uplink) = network.as_ref().and_then(|network| network.uplink.as_ref()) {
         gic.enable(uplink.place().intid);
@@ -180,7 +186,8 @@ impl Service {
         let has_completed = has_received || self.disks.iter().any(Disk::has_completed);
         if !has_work && !has_completed && !self.events.has_news() && !self.devices.has_news() {
             let network = self.network.as_ref().and_then(Network::deadline);
-            let deadlines = [self.watchdog.deadline(), self.console.deadline(), self.devices.deadline(), network];
+            let disk = self.disks.iter().filter_map(Disk::deadline).min();
+            let deadlines = [self.watchdog.deadline(), self.console.deadline(), self.devices.deadline(), network, disk];
             timer::wake_at(deadlines.into_iter().flatten().min());
             insn::wfi();
             // Without I/O it sleeps again at once.
@@ -208,7 +215,7 @@ fn quiet(intid: IntId, console: &mut Console, disks: &mut [Disk], uplink: Option
     } else if intid == console.uart().intid() {
         console.uart().acknowledge();
         console.notice();
-    } else if let Some(disk) = disks.iter_mut().find(|disk| disk.place().intid == intid) {
+    } else if let Some(disk) = disks.iter_mut().find(|disk| disk.intid() == intid) {
         disk.acknowledge();
     } else if let Some(uplink) = uplink.filter(|uplink| uplink.place().intid == intid) {
         uplink.acknowledge();

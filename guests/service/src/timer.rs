@@ -25,6 +25,11 @@ pub fn now_ms() -> u64 {
     now() / (CNTFRQ_EL0.get() / 1000).max(1)
 }
 
+/// Microseconds since the counter was 0.
+pub fn now_us() -> u64 {
+    now() / (CNTFRQ_EL0.get() / 1_000_000).max(1)
+}
+
 /// Milliseconds since the board started, which no restart of the service resets: the physical counter.
 pub fn board_ms() -> u64 {
     isb();

@@ -7,7 +7,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ptr::NonNull;
-use gpt::{Extent, NoTable, SECTOR, Unusable};
+use gpt::{BlockIo as _, Extent, Lba, NoTable, SECTOR, Unusable, mbr};
 
 /// A part of one of the board's disks, or all of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,6 +31,14 @@ pub enum Missing {
     TwoLabels,
     /// The table or the partition on this disk is of no use.
     Unusable(usize, Unusable),
+    /// No disk has a master boot record.
+    NoRecord,
+    /// More than one has.
+    TwoRecords,
+    /// The partition on this disk is of no use.
+    Primary(usize, mbr::Unusable),
+    /// It has a FAT file system, which firmware boots from, and is to be written.
+    Boot,
     /// It has fewer bytes than the partition can do with.
     TooSmall(ByteSize, ByteSize),
     /// It cannot be written.
@@ -41,6 +49,8 @@ pub enum Missing {
     Memory,
     /// The board has no entropy device that can be used.
     NoEntropy,
+    /// The board's random number generator does not answer.
+    NoGenerator,
     /// The plan has no network.
     NoNetwork,
 }
@@ -74,6 +84,16 @@ impl fmt::Display for Explained<'_> {
                 let serial = self.disks.get(*disk).map_or("", |disk| &disk.facts().serial);
                 write!(f, "disk '{serial}': {why}")
             }
+            Missing::NoRecord => {
+                f.write_str("no disk of the board has a master boot record")?;
+                self.present(f)
+            }
+            Missing::TwoRecords => f.write_str("two disks of the board have a master boot record: give one a GPT"),
+            Missing::Primary(disk, why) => {
+                let serial = self.disks.get(*disk).map_or("", |disk| &disk.facts().serial);
+                write!(f, "disk '{serial}': {why} (sfdisk -l)")
+            }
+            Missing::Boot => f.write_str("it has a FAT file system, which firmware boots from: write mode = \"ro\""),
             Missing::TooSmall(has, wants) => write!(f, "it has {has}, at_least wants {wants}"),
             Missing::ReadOnly => f.write_str("the board's disk is read-only: write mode = \"ro\""),
             Missing::Shared(partition, slot) => write!(
@@ -82,6 +102,9 @@ impl fmt::Display for Explained<'_> {
             ),
             Missing::Memory => f.write_str("the service's kept memory is too small (raise [service] memory)"),
             Missing::NoNetwork => f.write_str("the plan has no network: build the image again"),
+            Missing::NoGenerator => {
+                f.write_str("the board's random number generator does not answer (QEMU's raspi4b has none)")
+            }
             Missing::NoEntropy => {
                 f.write_str("the board has no entropy device that can be used (QEMU: -device virtio-rng-device)")
             }
@@ -121,6 +144,7 @@ impl Finder {
         let volume = match &wanted.from {
             Origin::Disk(serial) => whole(disks, serial)?,
             Origin::Gpt(label) => self.labelled(disks, label)?,
+            Origin::Mbr(number) => self.numbered(disks, *number, wanted.is_read_only)?,
         };
         let bytes = volume.extent.sectors.saturating_mul(SECTOR);
         if bytes < wanted.at_least {
@@ -149,6 +173,42 @@ impl Finder {
         }
         found.ok_or(wrong.unwrap_or(Missing::NoLabel))
     }
+}
+
+impl Finder {
+    /// A primary partition of the one disk that has a master boot record.
+    fn numbered(&mut self, disks: &mut [Disk], number: u8, is_read_only: bool) -> Result<Volume, Missing> {
+        let buffer = self.buffer.ok_or(Missing::Memory)?;
+        let mut found = None;
+        for (place, disk) in disks.iter_mut().enumerate().filter(|(_, disk)| !disk.is_lost()) {
+            if is_given_away(self.plan, &disk.facts().serial) {
+                continue;
+            }
+            let capacity = disk.facts().capacity;
+            let Some((record, _)) = self.table.split_first_chunk_mut::<{ mbr::BYTES }>() else { continue };
+            if !reads_record(disk, buffer, record) {
+                continue;
+            }
+            match mbr::find(record, number, capacity) {
+                // A disk without a record is none of this device's business.
+                Err(mbr::Unusable::NoTable | mbr::Unusable::Gpt) => {}
+                _ if found.is_some() => return Err(Missing::TwoRecords),
+                result => found = Some((place, result)),
+            }
+        }
+        let (disk, result) = found.ok_or(Missing::NoRecord)?;
+        match result {
+            Ok(primary) if primary.is_fat && !is_read_only => Err(Missing::Boot),
+            Ok(primary) => Ok(Volume { disk, extent: primary.extent }),
+            Err(why) => Err(Missing::Primary(disk, why)),
+        }
+    }
+}
+
+/// Reads a disk's first sector; a disk of larger blocks has no master boot record that is known here.
+fn reads_record(disk: &mut Disk, buffer: NonNull<u8>, record: &mut [u8; mbr::BYTES]) -> bool {
+    let mut reader = Reader::new(disk, buffer);
+    reader.block_size().to_u64() == SECTOR && reader.read_blocks(Lba(0), record).is_ok()
 }
 
 /// Whether a partition may write the whole of the disk with this serial number.

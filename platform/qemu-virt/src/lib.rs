@@ -80,4 +80,5 @@ pub static BOARD: Board = Board {
         },
     ],
     transports: Some(TRANSPORTS),
+    soc: None,
 };

@@ -4,6 +4,8 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod service;
+
 use abi::IntId;
 use addr::Pa;
 use manifest::{Board, CoreStart, Gic, GicV2, NamedRegion, PowerOff};
@@ -19,7 +21,9 @@ pub static BOARD: Board = Board {
     load_address: Pa::new(0x0020_0000),
     reserved: &[
         NamedRegion { name: "the firmware's spin table", start: Pa::new(0), size: 0x8_0000 },
+        // The service, identity-mapped, sees the guest machine's interrupt controller there, too.
         NamedRegion { name: "the firmware's device tree", start: Pa::new(0x0800_0000), size: 2 << 20 },
+        NamedRegion { name: "the service's view of its watchdog", start: Pa::new(0x0900_0000), size: 2 << 20 },
     ],
     gic: Gic {
         v2: Some(GicV2 {
@@ -35,6 +39,7 @@ pub static BOARD: Board = Board {
     uart_intid: IntId::spi(121),
     core_start: CoreStart::SpinTable,
     power_off: PowerOff::None,
-    devices: &[],
+    devices: &service::DEVICES,
     transports: None,
+    soc: Some(&service::SOC),
 };

@@ -7,9 +7,7 @@ mod image;
 mod images;
 
 use crate::diagnostic::{Diagnostic, Span};
-use crate::file::{DiskFile, Source, SystemFile, VIRTIO_KEYS};
-use crate::locate::virtio_span;
-use crate::near;
+use crate::file::{DiskFile, Source, SystemFile};
 use abi::plan::Origin;
 use images::{Images, Volume};
 use manifest::Board;
@@ -32,6 +30,7 @@ fn title(origin: &Origin) -> String {
     match origin {
         Origin::Gpt(label) => format!("GPT partition '{label}'"),
         Origin::Disk(serial) => format!("disk '{serial}'"),
+        Origin::Mbr(number) => format!("partition {number} of the master boot record"),
     }
 }
 
@@ -97,12 +96,7 @@ pub fn board(file: &SystemFile, board: &Board, found: &mut Vec<Diagnostic>) {
         found.push(Diagnostic::new(span, title, "leave `disks` out"));
     }
     let Some(transports) = board.transports else {
-        let title =
-            format!("board '{}' has no disks, entropy or network that the service partition can reach", board.name);
-        let served = file.partitions.iter().filter(|_| file.service.is_some());
-        let spans = served.filter_map(|partition| virtio_span(partition, 0));
-        let help = format!("give no partition {}", near::list(VIRTIO_KEYS));
-        return found.extend(spans.map(|span| Diagnostic::new(span, title.clone(), help.clone())));
+        return found.extend(uplink(file, board));
     };
     let others = u32::from(file.service.is_some()) + u32::from(file.needs_uplink());
     let most = transports.count.saturating_sub(others) as usize;
@@ -111,4 +105,15 @@ pub fn board(file: &SystemFile, board: &Board, found: &mut Vec<Diagnostic>) {
         let span = file.disks.span().unwrap_or(0..0);
         found.push(Diagnostic::new(span, title, format!("board '{}' has room for {most}", board.name)));
     }
+}
+
+/// A way out of the partitions' network, where the service partition has a driver for none of the board's network devices.
+fn uplink(file: &SystemFile, board: &Board) -> Option<Diagnostic> {
+    let nets = file.partitions.iter().filter_map(|partition| partition.net.value().and(partition.net.span()));
+    let span =
+        file.network.uplink.span().or_else(|| nets.min_by_key(|span| span.start)).filter(|_| file.needs_uplink())?;
+    let title = format!("board '{}' has no network device that leads out", board.name);
+    let help =
+        "write `uplink = false` in [network]: then the partitions reach each other and the service partition only";
+    Some(Diagnostic::new(span, title, help))
 }

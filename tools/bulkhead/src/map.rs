@@ -98,7 +98,9 @@ pub fn interrupts(plan: &Plan) -> Vec<(String, String)> {
     ];
     for partition in &plan.system.partitions {
         for device in partition.devices.iter().filter_map(|id| board.devices.get(usize::from(id.0))) {
-            rows.push((intids(device.intids), format!("{}: {}", partition.name, device.name)));
+            if !device.intids.is_empty() {
+                rows.push((intids(device.intids), format!("{}: {}", partition.name, device.name)));
+            }
         }
     }
     rows
@@ -136,6 +138,7 @@ pub fn virtio(plan: &Plan) -> Vec<(String, String)> {
                 let mut what = match &disk.from {
                     Origin::Gpt(label) => format!("gpt:{label}"),
                     Origin::Disk(serial) => format!("disk:{serial}"),
+                    Origin::Mbr(number) => format!("mbr:{number}"),
                 };
                 what += if disk.is_read_only { " ro" } else { " rw" };
                 let mut place = format!("{place}, serial number '{}'", disk.serial);

@@ -53,11 +53,19 @@ impl Space {
         Some(region)
     }
 
+    /// Takes the highest run of `size` bytes, on a 2 MiB boundary, that ends at `end` or below.
+    pub fn take_highest_below(&mut self, size: u64, end: Pa) -> Option<Region<Pa>> {
+        let below = |free: &Region<Pa>| {
+            let most = end.offset_from(free.start())?.min(free.size());
+            highest_in(&Region::new(free.start(), most)?, size, BLOCK_2M)
+        };
+        let region = self.free.iter().rev().find_map(below)?;
+        self.take(&region);
+        Some(region)
+    }
+
     fn highest(&self, size: u64, align: u64) -> Option<Region<Pa>> {
-        self.free.iter().rev().find_map(|free| {
-            let start = Pa::new(free.end().as_u64().checked_sub(size)?).align_down(align);
-            Region::new(start, size).filter(|region| free.covers(region))
-        })
+        self.free.iter().rev().find_map(|free| highest_in(free, size, align))
     }
 
     /// Bytes of the largest run that a partition could get.
@@ -68,6 +76,12 @@ impl Space {
         };
         self.free.iter().map(usable).max().unwrap_or(0)
     }
+}
+
+/// The highest run of `size` bytes in `free`.
+fn highest_in(free: &Region<Pa>, size: u64, align: u64) -> Option<Region<Pa>> {
+    let start = Pa::new(free.end().as_u64().checked_sub(size)?).align_down(align);
+    Region::new(start, size).filter(|region| free.covers(region))
 }
 
 #[cfg(test)]
@@ -97,6 +111,15 @@ mod tests {
         assert_eq!(space.clone().take_highest(BLOCK_1G), Some(region(0x4000_0000, BLOCK_1G)));
         space.take(&region(0x4000_0000, BLOCK_2M));
         assert_eq!(space.take_highest(BLOCK_1G), None);
+    }
+
+    #[test]
+    fn what_firmware_must_reach_lies_below_an_end() {
+        let banks = [(0, 0x3b40_0000), (0x4000_0000, 0x4000_0000)];
+        let end = Pa::new(0x4000_0000);
+        assert_eq!(space(&banks).take_highest_below(32 << 20, end), Some(region(0x3940_0000, 32 << 20)));
+        assert_eq!(space(&banks[1..]).take_highest_below(32 << 20, end), None);
+        assert_eq!(space(&[(0, 1 << 31)]).take_highest_below(32 << 20, end), Some(region(0x3e00_0000, 32 << 20)));
     }
 
     #[test]

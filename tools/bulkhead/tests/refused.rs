@@ -45,6 +45,16 @@ fn pie() -> Vec<u8> {
     file
 }
 
+/// A card with a boot partition and one of a guest.
+fn card() -> Vec<u8> {
+    let mut image = vec![0; 64 << 10];
+    for (entry, (kind, first, count)) in image[446..].chunks_exact_mut(16).zip([(0x0c, 8, 32u8), (0x83, 40, 32)]) {
+        (entry[4], entry[8], entry[12]) = (kind, first, count);
+    }
+    image[510..512].copy_from_slice(&[0x55, 0xaa]);
+    image
+}
+
 /// The same image with a wrong sum in both of its tables' headers.
 fn damaged(mut image: Vec<u8>) -> Vec<u8> {
     let backup = image.len() - 512;
@@ -72,6 +82,8 @@ fn folder(name: &str) -> PathBuf {
         ("plain.img", vec![0; 64 << 10]),
         ("odd.img", vec![0; 1000]),
         ("twice.img", image::image(400, &[("home", 64), ("home", 64)])),
+        ("card.img", card()),
+        ("spare.img", card()),
         ("damaged.img", damaged(image::image(400, &[("logs", 64)]))),
     ] {
         fs::write(folder.join(file), bytes).unwrap();
@@ -156,6 +168,9 @@ refusals! {
     disk_forms
     disks_forms
     disks_on_a_pi
+    mbr_forms
+    mbr_of_images
+    mbr_of_two_images
     service_core_owned_twice
     service_devices
     service_forms

@@ -49,6 +49,7 @@ pub(crate) static BOARD: Board = Board {
         device("on the console's line", 0x0a00_4000, &[IntId::spi(1)], false),
     ],
     transports: None,
+    soc: None,
 };
 
 fn payload(kind: PayloadKind, offset: u64, size: u64, ipa: u64) -> Payload {

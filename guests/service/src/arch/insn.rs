@@ -49,6 +49,19 @@ pub fn dsb() {
     unsafe { asm!("dsb sy", options(nostack, preserves_flags)) }
 }
 
+/// Cleans and invalidates the cache lines of a range to the point of coherency (DC CIVAC), for a device that does not see
+/// caches: before it is told of what was written there, and before what it wrote is read.
+pub fn clean_invalidate(address: u64, bytes: u64) {
+    /// Bytes of the smallest line that there is on any core.
+    const LINE: u64 = 16;
+    dsb();
+    for line in (address & !(LINE - 1)..address.saturating_add(bytes)).step_by(LINE as usize) {
+        // SAFETY: what is in memory stays the same for everybody who sees caches; others see what was written.
+        unsafe { asm!("dc civac, {}", in(reg) line, options(nostack, preserves_flags)) }
+    }
+    dsb();
+}
+
 /// Copies bytes that others may change meanwhile: what was changed is another value and nothing worse. It is `memcpy`
 /// (memcpy.rs), hidden from a compiler that would believe that nobody else writes there.
 ///

@@ -16,7 +16,12 @@ pub fn crash() -> ! {
 }
 
 // Vectors. In: an exception to EL1. Out: a call of `service_exception(vector, ESR, ELR, FAR, SP, x30)` on the emergency
-// stack. Clobbers everything: nothing returns. Not Rust: SP may be anywhere.
+// stack. Clobbers everything: nothing returns, but for the load of probe.rs, behind which x1 = 0 and x2 and x3 are lost.
+// Not Rust: SP may be anywhere.
+//
+// `service_probe` (probe.rs). In: x0 = address. Out: w0 = the word, and x1 = 1; or x1 = 0 where its load took an exception.
+// Clobbers x2, x3 and the flags then. Not Rust: the exception must be at an instruction that the vectors know, with registers
+// that they may change.
 //
 // `service_crash`: what the architecture gives a guest to end itself (PSCI) is no crash, so the service does what EL2
 // takes for one: its vector faults each time it is entered. Stage 1 off, so that the load reaches stage 2: the last page
@@ -38,8 +43,12 @@ service_vectors:
     service_vector \index
     .endr
 service_report:
-    mrs     x1, esr_el1
     mrs     x2, elr_el1
+    adrp    x3, service_probe_load
+    add     x3, x3, :lo12:service_probe_load
+    cmp     x2, x3
+    b.eq    service_absent
+    mrs     x1, esr_el1
     mrs     x3, far_el1
     mov     x4, sp
     mov     x5, x30
@@ -48,6 +57,17 @@ service_report:
     mov     sp, x6
     mov     x29, #0
     bl      service_exception
+    .global service_probe
+service_probe:
+    mov     x1, #1
+service_probe_load:
+    ldr     w0, [x0]
+    ret
+service_absent:
+    add     x2, x2, #4
+    msr     elr_el1, x2
+    mov     x1, #0
+    eret
 
     .balign 2048
     .global service_ending

@@ -47,6 +47,7 @@ impl fmt::Display for Named<'_> {
             Kind::Disk(disk) => match &disk.from {
                 Origin::Gpt(label) => write!(f, "disk gpt:{label}"),
                 Origin::Disk(serial) => write!(f, "disk disk:{serial}"),
+                Origin::Mbr(number) => write!(f, "disk mbr:{number}"),
             },
         }
     }
@@ -79,6 +80,7 @@ pub unsafe fn offer_all(
         let (Some(partition), Some(record)) = (partition, kept.record(id, number)) else { continue };
         let backend = match &planned.kind {
             Kind::Entropy if has_entropy => Ok(Backend::Entropy),
+            Kind::Entropy if plan.soc.is_some() => Err(Missing::NoGenerator),
             Kind::Entropy => Err(Missing::NoEntropy),
             Kind::Nic(nic) => match network.as_mut() {
                 Some(network) => Ok(Backend::Nic(network.connect(devices.all.len(), &partition.name, nic))),

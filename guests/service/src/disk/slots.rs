@@ -9,7 +9,7 @@ use virtio::Head;
 use virtio::blk::{MAX_RANGES, Range, Reply, Status};
 
 /// Requests under way on one disk: each has a header and a status at least, so two descriptors.
-const SLOTS: usize = super::QUEUE / 2;
+const SLOTS: usize = super::blk::QUEUE / 2;
 /// Bytes of a request's words in the arena: header, ranges, status.
 const WORDS: usize = 320;
 const HEADER: usize = 16;
@@ -61,7 +61,7 @@ pub(super) struct Slots {
     words: NonNull<u8>,
     slots: Box<[Option<Slot>; SLOTS]>,
     /// The slot of each token, which is a descriptor's number.
-    of_token: Box<[u8; super::QUEUE]>,
+    of_token: Box<[u8; super::blk::QUEUE]>,
     free: heapless::Vec<u8, SLOTS>,
 }
 
@@ -72,7 +72,7 @@ impl Slots {
         Some(Self {
             words,
             slots: Box::new([const { None }; SLOTS]),
-            of_token: Box::new([0; super::QUEUE]),
+            of_token: Box::new([0; super::blk::QUEUE]),
             free: (0..SLOTS as u8).rev().collect(),
         })
     }

@@ -1,7 +1,10 @@
 //! Finding the board's disks, and reading from them before any guest does: serial numbers and partition tables.
 
+use super::blk::{PIECES, QUEUE, REQUESTS, Virtio};
 use super::facts::WANTED;
-use super::{Disk, Facts, PIECES, QUEUE, REQUESTS, Slots, Ticket, Work};
+use super::slots::Slots;
+use super::{Disk, Facts, Hosts, Medium, Ticket, Work};
+use crate::firmware::Firmware;
 use crate::watchdog::Watchdog;
 use crate::{dma, say, timer, transports};
 use abi::plan::{SERIAL, Transports};
@@ -15,7 +18,7 @@ use virtio::PhysicalPiece;
 use virtio::blk::{SEG_MAX, Status};
 use virtio_drivers::queue::VirtQueue;
 use virtio_drivers::transport::mmio::MmioTransport;
-use virtio_drivers::transport::{DeviceStatus, DeviceType, Transport};
+use virtio_drivers::transport::{DeviceType, Transport};
 
 /// How long a disk may take for one request while the service starts.
 const PATIENCE_MS: u64 = 2000;
@@ -48,8 +51,13 @@ impl fmt::Display for Unfit {
 }
 
 /// All of the board's disks that can be used; each other one is named.
-pub fn open_all(row: Option<Transports>, watchdog: &mut Watchdog) -> Vec<Disk> {
-    let mut disks = Vec::new();
+pub fn open_all(
+    row: Option<Transports>,
+    hosts: Hosts,
+    firmware: &mut Option<Firmware>,
+    watchdog: &mut Watchdog,
+) -> Vec<Disk> {
+    let mut disks: Vec<Disk> = super::card::open(hosts, firmware, watchdog).into_iter().collect();
     let buffer = dma::allocate(PAGES);
     for (place, transport) in transports::devices(row, DeviceType::Block) {
         watchdog.feed(timer::now());
@@ -85,17 +93,8 @@ impl Disk {
         let queue = VirtQueue::new(&mut transport, REQUESTS, false, false).map_err(|_| Unfit::Arena)?;
         let slots = Slots::new().ok_or(Unfit::Arena)?;
         transport.finish_init();
-        let mut disk = Self {
-            place,
-            transport,
-            queue: Box::new(queue),
-            slots,
-            facts,
-            has_news: false,
-            waiting: heapless::Deque::new(),
-            alive_at: timer::now(),
-            is_lost: false,
-        };
+        let medium = Virtio { place, transport, queue, slots, has_news: false };
+        let mut disk = Self::new(Medium::Virtio(Box::new(medium)), facts);
         disk.enable_interrupt(false);
         disk.identify(buffer)?;
         Ok(disk)
@@ -123,16 +122,21 @@ impl Disk {
         unsafe { self.submit(work, core::iter::once(piece), Ticket::Own) }.ok()?;
         self.notify();
         while timer::now() < until {
+            self.turn();
             if let Some((_, status)) = self.reap() {
                 return Some(status);
             }
         }
         // It must not write to the buffer when that is another's.
-        self.transport.set_status(DeviceStatus::empty());
+        match &mut self.medium {
+            Medium::Virtio(disk) => disk.abandon(),
+            Medium::Card(card) => card.abandon(),
+        }
         self.is_lost = true;
         say!(
-            "error: the disk at transport {} has not answered for {PATIENCE_MS} ms and is not used",
-            self.place.number
+            "error: the disk '{}' (interrupt {}) has not answered for {PATIENCE_MS} ms and is not used",
+            self.facts.serial,
+            self.intid()
         );
         None
     }

@@ -7,7 +7,7 @@ use crate::file::{DiskImage, Source};
 use crate::near;
 use abi::plan::Origin;
 use addr::ByteSize;
-use gpt::{BUFFER, Extent, NoTable, SECTOR, Unusable};
+use gpt::{BUFFER, BlockIo, Extent, Lba, NoTable, SECTOR, Unusable, mbr};
 
 /// All of a machine's images.
 pub struct Images<'a>(Vec<Image<'a>>);
@@ -41,6 +41,7 @@ impl<'a> Images<'a> {
         let volume = match wanted.from {
             Origin::Gpt(label) => self.labelled(label),
             Origin::Disk(serial) => self.whole(serial),
+            Origin::Mbr(number) => self.numbered(*number, wanted.disk.is_read_only()),
         };
         let volume = match volume {
             Ok(volume) => volume,
@@ -95,6 +96,37 @@ impl<'a> Images<'a> {
             let _ = gpt::labels(image, &mut buffer, &mut |label| labels.push(label.collect()));
         }
         labels
+    }
+
+    /// A primary partition of the one image that has a master boot record.
+    fn numbered(&self, number: u8, is_read_only: bool) -> Result<Volume, Missing> {
+        let mut with_record = self.0.iter().enumerate().filter_map(|(disk, mut image)| {
+            let mut record = [0; mbr::BYTES];
+            image.read_blocks(Lba(0), &mut record).ok()?;
+            let found = mbr::find(&record, number, image.sectors);
+            (!matches!(found, Err(mbr::Unusable::NoTable | mbr::Unusable::Gpt))).then_some((disk, image.serial, found))
+        });
+        let title = |why: &dyn std::fmt::Display| format!("partition {number} of the master boot record: {why}");
+        let Some((disk, serial, found)) = with_record.next() else {
+            let help = "give a GPT partition by its label: \"gpt:LABEL\"".to_owned();
+            return Err(Missing::Absent("no disk of the machine has a master boot record".to_owned(), help));
+        };
+        if let Some((_, other, _)) = with_record.next() {
+            let title = format!("disk '{serial}' and disk '{other}' both have a master boot record");
+            return Err(Missing::Wrong(title, "give the partitions of one of them labels, in a GPT".to_owned()));
+        }
+        match found {
+            Ok(primary) if primary.is_fat && !is_read_only => {
+                let help = "write `mode = \"ro\"`, or take another: firmware boots from it".to_owned();
+                Err(Missing::Wrong(title(&"it has a FAT file system"), help))
+            }
+            Ok(primary) => Ok(Volume { disk, extent: primary.extent }),
+            Err(why @ mbr::Unusable::Empty(_)) => {
+                let help = "`sfdisk -l` lists what it has".to_owned();
+                Err(Missing::Absent(format!("disk '{serial}': {why}"), help))
+            }
+            Err(why) => Err(Missing::Wrong(title(&why), "mend it, or make it anew".to_owned())),
+        }
     }
 
     fn whole(&self, serial: &str) -> Result<Volume, Missing> {

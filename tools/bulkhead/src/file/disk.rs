@@ -5,6 +5,7 @@ use super::{Given, keys};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::near;
 use abi::plan::{Origin, SERIAL};
+use gpt::mbr::COUNT;
 use toml::de::{DeTable, DeValue};
 
 /// Most UTF-16 units of a GPT partition's label.
@@ -92,7 +93,8 @@ fn one(entries: &DeTable<'_>, span: Span, owner: &str, found: &mut Vec<Diagnosti
         iops: table.integer("iops", found).then(|number, span| iops(number, span, found)),
     };
     if disk.from == Given::Absent && !table.was_misspelt("from") {
-        let help = "add from = \"gpt:LABEL\" for a GPT partition, or from = \"disk:SERIAL\" for a whole disk";
+        let help = "add from = \"gpt:LABEL\" for a GPT partition, from = \"mbr:2\" for one of a master boot record, or from = \
+                    \"disk:SERIAL\" for a whole disk";
         found.push(Diagnostic::new(table.span(), format!("a disk of {owner} has no `from`"), help));
     }
     disk
@@ -107,17 +109,18 @@ fn iops(number: i64, span: &Span, found: &mut Vec<Diagnostic>) -> Option<u32> {
     iops
 }
 
-/// `gpt:LABEL` or `disk:SERIAL`.
+/// `gpt:LABEL`, `mbr:NUMBER` or `disk:SERIAL`.
 fn origin(text: &str, span: &Span, found: &mut Vec<Diagnostic>) -> Option<Origin> {
     match text.split_once(':') {
         Some(("gpt", label)) => gpt(label, span, found),
+        Some(("mbr", number)) => mbr(number, span, found),
         Some(("disk", number)) => {
             let number = serial("the serial number in `from`", number.to_owned(), span, found)?;
             number.as_str().try_into().ok().map(Origin::Disk)
         }
         other => {
             let (kind, rest) = other.unwrap_or(("", text));
-            let help = match near::nearest(kind, ["gpt", "disk"]) {
+            let help = match near::nearest(kind, ["gpt", "mbr", "disk"]) {
                 Some(near) => format!("did you mean \"{near}:{rest}\"?"),
                 None => format!(
                     "write \"gpt:{rest}\" for the GPT partition with this label, or \"disk:{rest}\" for the whole disk \
@@ -128,6 +131,18 @@ fn origin(text: &str, span: &Span, found: &mut Vec<Diagnostic>) -> Option<Origin
             None
         }
     }
+}
+
+fn mbr(number: &str, span: &Span, found: &mut Vec<Diagnostic>) -> Option<Origin> {
+    let chosen = number.parse().ok().filter(|number| (1..=COUNT).contains(number));
+    if chosen.is_none() {
+        let title = format!("a master boot record has no partition '{number}'");
+        let help = format!(
+            "write \"mbr:1\" to \"mbr:{COUNT}\": a primary partition's number, as `sfdisk -l IMAGE` lists them"
+        );
+        found.push(Diagnostic::new(span.clone(), title, help));
+    }
+    chosen.map(Origin::Mbr)
 }
 
 fn gpt(label: &str, span: &Span, found: &mut Vec<Diagnostic>) -> Option<Origin> {

@@ -113,18 +113,24 @@ impl<'a> Builder<'a> {
         banks
     }
 
-    /// Finds room for the others: whole gibibytes first, so that they get their boundaries.
+    /// Finds room for the others: first for what must lie where firmware reaches it, then whole gibibytes, so that they get
+    /// their boundaries.
     fn place(&mut self, space: &mut Space, banks: &mut [Option<Region<Pa>>]) {
         let mut order: Vec<usize> = (0..banks.len()).collect();
         let size = |place: &usize| self.partitions[*place].memory.value().copied().unwrap_or(0);
-        order.sort_by_key(|place| std::cmp::Reverse(size(place) >> 30));
+        let soc = self.board.soc;
+        let is_anywhere = |place: &usize| soc.is_none() || !self.is_service(*place);
+        order.sort_by_key(|place| (is_anywhere(place), std::cmp::Reverse(size(place) >> 30)));
         for place in order {
             let partition = self.partitions[place];
             let Given::Is(size, span) = &partition.memory else { continue };
             if partition.memory_at != Given::Absent || *size == 0 {
                 continue;
             }
-            banks[place] = space.take_highest(*size);
+            banks[place] = match soc.filter(|_| self.is_service(place)) {
+                Some(soc) => space.take_highest_below(*size, soc.reach),
+                None => space.take_highest(*size),
+            };
             if banks[place].is_none() {
                 let (wanted, largest) = (addr::ByteSize(*size), addr::ByteSize(space.largest()));
                 let title = format!("no room for {wanted} of memory for {}", partition.title());

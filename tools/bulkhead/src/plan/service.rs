@@ -50,6 +50,7 @@ pub fn plan(
         uart: (board.uart, board.uart_intid),
         rtc: board.device(RTC).map(|(_, device)| device.start),
         transports: board.transports,
+        soc: board.soc.copied(),
         watchdog_ms: service.watchdog.value().copied()?,
         partitions: system.partitions.iter().map(served).collect(),
         devices: heapless::Vec::new(),
@@ -117,8 +118,9 @@ fn backing(disk: &DiskFile) -> Option<Disk> {
 /// The serial number of a disk that the file gives none: what it is made from, as far as that can be one.
 fn serial_of(from: &Origin) -> heapless::String<SERIAL> {
     let name = match from {
-        Origin::Gpt(label) => label.as_str(),
-        Origin::Disk(serial) => serial.as_str(),
+        Origin::Gpt(label) => label.to_string(),
+        Origin::Disk(serial) => serial.to_string(),
+        Origin::Mbr(number) => format!("mbr{number}"),
     };
     name.chars().filter(|c| matches!(c, ' '..='~')).take(SERIAL).collect()
 }
@@ -158,5 +160,6 @@ mod tests {
         assert_eq!(gpt("a label of more than twenty characters"), "a label of more than");
         assert_eq!(gpt("größe"), "gre");
         assert_eq!(serial_of(&Origin::Disk("system".try_into().unwrap())), "system");
+        assert_eq!(serial_of(&Origin::Mbr(2)), "mbr2");
     }
 }
