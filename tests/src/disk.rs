@@ -71,8 +71,7 @@ impl Disk {
 
     /// QEMU's arguments for it: one of the machine's virtio-mmio transports, of version 2.
     pub fn arguments(&self) -> [String; 6] {
-        // QEMU splits options at commas and reads a doubled comma as one.
-        let file = self.path.to_string_lossy().replace(',', ",,");
+        let file = self.file();
         let pace = self.pace.map_or_else(String::new, |pace| format!(",throttling.iops-total={pace}"));
         [
             "-global".into(),
@@ -82,6 +81,12 @@ impl Disk {
             "-device".into(),
             format!("virtio-blk-device,drive={0},serial={0}", self.serial),
         ]
+    }
+
+    /// The image as QEMU's options name a file.
+    pub fn file(&self) -> String {
+        // QEMU splits options at commas and reads a doubled comma as one.
+        self.path.to_string_lossy().replace(',', ",,")
     }
 
     /// Where the first partition with this label lies, in bytes, as the primary GPT says (UEFI, "GUID Partition Table").
@@ -155,7 +160,7 @@ impl Disk {
 }
 
 /// Debian keeps the tools of file systems where ordinary users do not look.
-fn path_with_sbin() -> String {
+pub fn path_with_sbin() -> String {
     format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default())
 }
 

@@ -29,6 +29,7 @@ mod promises;
 mod run;
 mod runner;
 mod scenario;
+mod sd;
 mod shell;
 mod symbols;
 mod terminal;

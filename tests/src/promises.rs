@@ -12,6 +12,7 @@ mod linux;
 mod network;
 mod panic;
 pub mod restarts;
+mod sd;
 mod service;
 pub mod speed;
 mod torture;
@@ -32,6 +33,7 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
         linux::SCENARIOS,
         panic::SCENARIOS,
         restarts::SCENARIOS,
+        sd::SCENARIOS,
         speed::SCENARIOS,
         torture::SCENARIOS,
     ];
