@@ -4,6 +4,7 @@
 //! nothing knows what is at the other end.
 
 use anyhow::{Result, bail};
+use std::borrow::Cow;
 use std::io::Read;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -110,6 +111,12 @@ pub fn position(hay: &[u8], needle: &[u8]) -> Option<usize> {
     hay.windows(needle.len().max(1)).position(|window| window == needle)
 }
 
+/// What has come, without a last line that has not ended: more of it may be on its way.
+pub fn whole_lines(bytes: &[u8]) -> Cow<'_, str> {
+    let end = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |last| last + 1);
+    String::from_utf8_lossy(bytes.get(..end).unwrap_or_default())
+}
+
 fn printable(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).replace('\r', "")
 }
@@ -151,6 +158,12 @@ mod tests {
         let transcript = Transcript::record(&b"panic: here\n"[..]);
         let error = transcript.wait(0, soon(), "a prompt", |b| position(b, b"$ ")).unwrap_err().to_string();
         assert!(error.contains("ended") && error.contains("a prompt") && error.contains("panic: here"), "{error}");
+    }
+
+    #[test]
+    fn a_line_that_has_not_ended_is_none_yet() {
+        assert_eq!(whole_lines(b"ok faults=354\r\nok fau"), "ok faults=354\r\n");
+        assert_eq!(whole_lines(b"ok faults=354"), "");
     }
 
     #[test]

@@ -11,8 +11,9 @@ pub const MAX_CHANNELS: usize = 8;
 pub const MAX_SIZE: u64 = 1 << 20;
 /// Fewest: the epoch's page, and one for the ends.
 pub const MIN_SIZE: u64 = ENDS as u64 + addr::PAGE_SIZE;
-/// Rings the doorbell of the other end: an HVC with this function id in W0 and the channel's number in X1 (SMCCC: fast call, 64 bits,
-/// vendor-specific hypervisor service). X0 is 0, or -2 where the channel is not the caller's: nobody learns which there are.
+/// Rings the doorbell of the other end: an HVC with this function id in W0 and the channel's number in X1 (SMCCC: fast
+/// call, 64 bits, vendor-specific hypervisor service). X0 is 0, or -2 where the channel is not the caller's: nobody learns
+/// which there are.
 pub const RING_DOORBELL: u32 = 0xc600_4300;
 /// Offset of the epoch (u64): 0 while EL2 clears the memory, then a number that this channel has not had before.
 pub const EPOCH: usize = 0;

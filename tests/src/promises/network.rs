@@ -18,6 +18,7 @@ use crate::promises::linux::{BOOT, gic};
 use crate::run::Run;
 use crate::scenario::Scenario;
 use crate::shell::{Shell, View};
+use crate::transcript::whole_lines;
 use crate::uplink::Uplink;
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
@@ -68,7 +69,7 @@ impl Dropped {
     fn expect(console: &Conversation, partition: &str, wanted: &Self) -> Result<()> {
         let deadline = console.deadline(SHORT);
         let waited = console.transcript().wait(0, deadline, &format!("{wanted:?} of {partition}"), |bytes| {
-            (Self::last(&String::from_utf8_lossy(bytes), partition)? == *wanted).then_some(())
+            (Self::last(&whole_lines(bytes), partition)? == *wanted).then_some(())
         });
         waited.with_context(|| format!("at last it had said {:?}", Self::said(console, partition)))
     }

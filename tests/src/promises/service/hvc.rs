@@ -10,6 +10,7 @@ use crate::promises::linux::BOOT;
 use crate::run::Run;
 use crate::scenario::{Kind, Scenario, When, promise};
 use crate::shell::{Shell, View};
+use crate::transcript::whole_lines;
 use anyhow::{Context, Result, ensure};
 use std::time::{Duration, Instant};
 
@@ -141,11 +142,10 @@ fn flood(shell: &mut Shell) -> Result<()> {
     let deadline = shell.console().deadline(WORK);
     let (printed, shown, later) =
         shell.console().transcript().wait(from, deadline, "the end of the flood", |bytes| {
-            let text = String::from_utf8_lossy(bytes);
+            let text = whole_lines(bytes);
             let printed =
                 text.lines().find_map(|line| line.strip_prefix("linux/hvc0| end of ")?.trim().parse().ok())?;
-            let later =
-                String::from_utf8_lossy(bytes.get(answered - from..).unwrap_or_default()).lines().filter(whole).count();
+            let later = whole_lines(bytes.get(answered - from..).unwrap_or_default()).lines().filter(whole).count();
             Some((printed, text.lines().filter(whole).count(), later))
         })?;
     ensure!(shown == printed, "{shown} of {printed} lines were shown whole");
@@ -158,8 +158,8 @@ fn flood(shell: &mut Shell) -> Result<()> {
 fn hostile(shell: &mut Shell) -> Result<()> {
     let console = shell.console();
     console.focus(SECOND, "alice")?;
-    console.send("vattack 1 10 1200\n")?;
-    console.expect("vattack 1 10 1200\r\n", SHORT)?;
+    console.send("vattack 1 10 2400\n")?;
+    console.expect("vattack 1 10 2400\r\n", SHORT)?;
     let from = console.seen();
     let deadline = console.deadline(WORK);
     let said = loop {
@@ -167,8 +167,7 @@ fn hostile(shell: &mut Shell) -> Result<()> {
         console.send("what is typed meanwhile\n")?;
         console.focus(VIRTIO, "alice/hvc0")?;
         let said = console.transcript().wait(from, deadline, "alice's console", |bytes| {
-            let text = String::from_utf8_lossy(bytes);
-            Some(text.lines().find_map(|line| line.strip_prefix("alice| ok ").map(str::to_owned)))
+            Some(whole_lines(bytes).lines().find_map(|line| line.strip_prefix("alice| ok ").map(str::to_owned)))
         })?;
         if let Some(said) = said {
             break said;
