@@ -7,6 +7,9 @@ use anyhow::{Context, Result, bail, ensure};
 /// Seconds for an order that is not said to take longer.
 const SHORT: u64 = 20;
 
+/// Asks for the answer to the last `io` again.
+const LAST: &str = "last";
+
 /// A probe in a partition.
 pub struct Probe {
     /// The partition's name.
@@ -111,6 +114,21 @@ impl Probe {
         console.transcript().wait(from, deadline, &wanted, |bytes| {
             self.answer_in(&String::from_utf8_lossy(bytes).replace('\r', ""), order)
         })
+    }
+
+    /// Waits for the answer to an `io` that was given behind `from`, while the service's lives end: the text that one holds
+    /// is lost with it, so the probe is asked again.
+    pub fn work_behind(&self, console: &mut Conversation, from: usize, order: &str) -> Result<Answer> {
+        /// Seconds for the work, with all that the service hangs, before the probe is asked again; and then.
+        const WORK: u64 = 40;
+        const AGAIN: u64 = 60;
+        if let Ok(answer) = self.answer_behind(console, from, order, WORK) {
+            return Ok(answer);
+        }
+        console.skip();
+        let from = console.seen();
+        self.order(console, LAST)?;
+        self.answer_behind(console, from, LAST, AGAIN).with_context(|| format!("after no answer to `{order}`"))
     }
 
     /// Whether the order that was given behind `from` has been answered.

@@ -21,7 +21,18 @@ const GET_ID: u32 = 8;
 /// Virtio device ID.
 const ENTROPY: u32 = 4;
 
+/// What `io` did.
+struct Work {
+    count: u64,
+    ticks: u64,
+    kicks: u64,
+    interrupts: u64,
+    lost: u64,
+}
+
 static OPEN: SpinMutex<Option<Disk>> = SpinMutex::new(None);
+/// Of the last `io`, if it did not fail.
+static LAST: SpinMutex<Option<Work>> = SpinMutex::new(None);
 
 /// `disks`: each transport with a device: its slot, what it is, and a disk's sectors and mode.
 pub fn list(_: &mut Arguments) -> Reply {
@@ -84,17 +95,27 @@ pub fn io(arguments: &mut Arguments) -> Reply {
         let (kicks, interrupts) = (disk.ring.kicks, virtio::interrupts());
         let workload = disk.workload(bytes / BLOCK, writes);
         let begin = timer::now();
+        *LAST.lock() = None;
         disk.random_io(&mut Random::new(seed), count, depth, workload)?;
-        let ticks = timer::now() - begin;
-        println!(
-            "ok ios={count} ticks={ticks} hz={} kicks={} interrupts={} lost={}",
-            timer::frequency(),
-            disk.ring.kicks - kicks,
-            virtio::interrupts() - interrupts,
-            disk.lost
-        );
-        Ok(())
+        *LAST.lock() = Some(Work {
+            count,
+            ticks: timer::now() - begin,
+            kicks: disk.ring.kicks - kicks,
+            interrupts: virtio::interrupts() - interrupts,
+            lost: disk.lost,
+        });
+        last(arguments)
     })
+}
+
+/// `last`
+pub fn last(_: &mut Arguments) -> Reply {
+    let Some(Work { count, ticks, kicks, interrupts, lost }) = *LAST.lock() else {
+        return Err(Refusal::Error("no work has been done, or the last failed"));
+    };
+    let hz = timer::frequency();
+    println!("ok ios={count} ticks={ticks} hz={hz} kicks={kicks} interrupts={interrupts} lost={lost}");
+    Ok(())
 }
 
 /// `scan`

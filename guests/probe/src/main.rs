@@ -109,6 +109,7 @@ const COMMANDS: &[Command] = &[
         disk::open,
     ),
     ("io", "SEED COUNT DEPTH BYTES WRITES%: random reads and writes of the open disk, each checked; ok", disk::io),
+    ("last", "what the last `io` answered, which a console may have lost", disk::last),
     ("scan", "reads and checks all of it; ok blocks=.. written=.. sum=..", disk::scan),
     ("request", "KIND SECTOR BYTES [WORD]: one request, sound or not; ok status=.. first=..", disk::request),
     ("aim", "KIND SECTOR ADDRESS: one request of 4096 bytes whose data is there; ok status=.. written=..", disk::aim),

@@ -37,8 +37,11 @@ const MAX_FLOOD: u64 = 2 * BLOCK;
 const FLUSHES: u64 = 64;
 /// Looks at an idle ring before this vCPU sleeps.
 const LOOKS: u32 = 200;
-/// Sleep without an interrupt, in seconds, after which a used buffer shows that one was lost.
+/// Sleep without an interrupt, in seconds, after which this looks for itself.
 const LOST_S: u64 = 3;
+/// Seconds without the interrupt of a buffer that was found so, after which it is lost: a service that dies between the
+/// two interrupts in its next life.
+const GRACE_S: u64 = 10;
 /// Seconds without a completion: as long as a service takes to come back, and more.
 const PATIENCE_S: u64 = 60;
 
@@ -209,18 +212,11 @@ impl Disk {
         self.ring.want_interrupt(true);
         insn::mask_irq();
         // Until now a used buffer may have come without an interrupt.
-        let is_idle = !self.ring.has_used();
-        let end = Timer::Physical.count() + LOST_S * timer::frequency();
-        if is_idle {
-            Timer::Physical.set_deadline(end);
-            Timer::Physical.enable();
-            insn::wfi();
+        if !self.ring.has_used() && !doze(LOST_S, before) && self.ring.has_used() {
+            self.lost += u64::from(!doze(GRACE_S, before));
         }
         insn::unmask_irq();
-        Timer::Physical.stop();
         self.ring.want_interrupt(false);
-        let is_late = Timer::Physical.count() >= end && virtio::interrupts() == before;
-        self.lost += u64::from(is_idle && is_late && self.ring.has_used());
     }
 
     /// Reads every block and checks it; what was unknown is known then.
@@ -236,6 +232,21 @@ impl Disk {
         }
         Ok(())
     }
+}
+
+/// Sleeps for so many seconds, or until the device has interrupted more than `before` times; returns whether it has.
+/// Interrupts are masked, and taken only in here.
+fn doze(seconds: u64, before: u64) -> bool {
+    let end = Timer::Physical.count() + seconds * timer::frequency();
+    Timer::Physical.set_deadline(end);
+    Timer::Physical.enable();
+    while virtio::interrupts() == before && Timer::Physical.count() < end {
+        insn::wfi();
+        insn::unmask_irq();
+        insn::mask_irq();
+    }
+    Timer::Physical.stop();
+    virtio::interrupts() != before
 }
 
 /// For what resets a device under its requests.

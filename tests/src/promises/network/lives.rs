@@ -129,7 +129,7 @@ fn crash_often(console: &mut Conversation) -> Result<()> {
         console.skip();
         let (from, work) = (console.seen(), format!("io {piece} 2000 64 4096 50"));
         ALICE.order(console, &work)?;
-        let answer = ALICE.answer_behind(console, from, &work, WORK)?;
+        let answer = ALICE.work_behind(console, from, &work)?;
         ensure!(matches!(answer, Answer::Ok(_)), "`{work}` ended in {answer:?}");
     }
     anyhow::bail!("after {PIECES} pieces of work the service has not crashed {CRASHES} times")

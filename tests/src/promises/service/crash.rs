@@ -165,7 +165,7 @@ fn begin(console: &mut Conversation, work: &str) -> Result<usize> {
 /// Waits until both have answered, in any order, and other lines between.
 fn done(console: &mut Conversation, from: usize, work: &str) -> Result<()> {
     for probe in [ALICE, BOB] {
-        let answer = probe.answer_behind(console, from, work, PATIENCE)?;
+        let answer = probe.work_behind(console, from, work)?;
         let is_done = matches!(&answer, Answer::Ok(said) if said.contains("lost=0"));
         ensure!(is_done, "{}: `{work}` ended in {answer:x?}", probe.name);
     }
