@@ -263,7 +263,7 @@ pub fn print(is_accepted: bool) -> Result<ExitCode> {
     let qemu = qemu_version()?;
     let mut complaints = Vec::new();
     for (kind, gic) in [(Kind::V3, GicVersion::V3), (Kind::V2, GicVersion::V2)] {
-        let run = Run::new(&project, &speed::TABLE, kind, &|_| true)?;
+        let run = Run::new(&project, &speed::TABLE, kind)?;
         let plain = measure_plain(&run, gic)?;
         let rows = measure(&run, gic)?;
         println!("\nGICv{}, executed instructions (guest and EL2)", gic.number());
@@ -296,7 +296,7 @@ pub fn print(is_accepted: bool) -> Result<ExitCode> {
 
 /// What differs on a Raspberry Pi 4: nothing should but its start.
 fn print_pi(project: &Project) -> Result<()> {
-    let run = Run::new(project, &speed::TABLE, Kind::Pi, &|_| true)?;
+    let run = Run::new(project, &speed::TABLE, Kind::Pi)?;
     println!("\nraspi4b, instructions at EL2");
     let start = pi_figures::start_of_control(&run)?;
     println!("control's first instruction: {} on its core, at most {}", start.own, pi_figures::START_MAX);

@@ -4,7 +4,7 @@
 //! bulkhead-tests [--list] [--long] [--plain] [--began EPOCH] [--since EPOCH] [FILTER...]   run (or list) what matches any filter
 //! bulkhead-tests bench [--accept]                                print the instruction counts
 //! ```
-//! A filter matches an id, a machine, or part of a test's or scenario's name. `--plain` boots Linux without
+//! A filter matches an id, a machine, or part of a test's or scenario's name: of a scenario, all is run. `--plain` boots Linux without
 //! Bulkhead, to tell a guest's fault from the hypervisor's. The last line is `N passed, N failed`.
 
 mod bench;

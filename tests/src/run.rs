@@ -29,7 +29,6 @@ pub struct Run<'a> {
     /// Where the scenario runs.
     pub kind: Kind,
     scenario: &'static Scenario,
-    wanted: &'a dyn Fn(&Promise) -> bool,
     began: Instant,
     directory: PathBuf,
     directories: AtomicU32,
@@ -37,20 +36,14 @@ pub struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    /// A run of `scenario` on `kind`, in a new directory; `wanted` chooses among its promises.
-    pub fn new(
-        project: &'a Project,
-        scenario: &'static Scenario,
-        kind: Kind,
-        wanted: &'a dyn Fn(&Promise) -> bool,
-    ) -> Result<Self> {
+    /// A run of `scenario` on `kind`, in a new directory.
+    pub fn new(project: &'a Project, scenario: &'static Scenario, kind: Kind) -> Result<Self> {
         let directory = project.scratch().join(format!("{}-{kind}", scenario.name));
         std::fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
         Ok(Self {
             project,
             kind,
             scenario,
-            wanted,
             began: Instant::now(),
             directory,
             directories: AtomicU32::new(0),
@@ -80,9 +73,6 @@ impl<'a> Run<'a> {
     pub fn promise(&mut self, name: &str, body: impl FnOnce(&Self) -> Result<()>) {
         let promise = self.scenario.promises.iter().find(|promise| promise.name == name);
         let promise = promise.unwrap_or_else(|| panic!("scenario {} does not list {name}", self.scenario.name));
-        if !(self.wanted)(promise) {
-            return;
-        }
         let began = Instant::now();
         let result = body(self);
         let failure = result.err().map(|error| format!("{error:#}"));
@@ -92,7 +82,7 @@ impl<'a> Run<'a> {
     /// Notes every promise that has no result yet as kept: for scenarios that are one promise.
     pub fn promises_kept(&mut self) {
         for promise in self.scenario.promises {
-            if (self.wanted)(promise) && !self.outcomes.iter().any(|outcome| outcome.promise == promise) {
+            if !self.outcomes.iter().any(|outcome| outcome.promise == promise) {
                 let seconds = self.began.elapsed().as_secs_f32();
                 self.outcomes.push(Outcome { promise, kind: self.kind, seconds, failure: None });
             }
@@ -103,7 +93,7 @@ impl<'a> Run<'a> {
     pub fn finish(mut self, result: Result<()>) -> Vec<Outcome> {
         let reason = result.err().map_or_else(|| "was never tried".into(), |error| format!("{error:#}"));
         for promise in self.scenario.promises {
-            if (self.wanted)(promise) && !self.outcomes.iter().any(|outcome| outcome.promise == promise) {
+            if !self.outcomes.iter().any(|outcome| outcome.promise == promise) {
                 let failure = Some(reason.clone());
                 self.outcomes.push(Outcome { promise, kind: self.kind, seconds: 0.0, failure });
             }

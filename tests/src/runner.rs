@@ -38,15 +38,13 @@ pub struct Plan {
 type Job = (&'static Scenario, Kind);
 
 impl Plan {
-    fn wants(&self, scenario: &Scenario, kind: Kind, promise: &Promise) -> bool {
-        let kind = kind.to_string();
-        self.filters.is_empty()
-            || self.filters.iter().any(|filter| {
-                promise.id == filter
-                    || kind == *filter
-                    || promise.name.contains(filter)
-                    || scenario.name.contains(filter)
-            })
+    /// Whether a filter matches any of it. Its promises build on each other, so all are kept then.
+    fn wants(&self, scenario: &Scenario, kind: Kind) -> bool {
+        let matches = |filter: &String| {
+            let of = |promise: &Promise| promise.id == filter || promise.name.contains(filter);
+            kind.to_string() == *filter || scenario.name.contains(filter) || scenario.promises.iter().any(of)
+        };
+        self.filters.is_empty() || self.filters.iter().any(matches)
     }
 
     /// By the seconds they may take.
@@ -54,7 +52,7 @@ impl Plan {
         let mut jobs: Vec<Job> = promises::all()
             .flat_map(|scenario| scenario.kinds.iter().map(move |&kind| (scenario, kind)))
             .filter(|&(scenario, kind)| self.is_long || !scenario.when.is_long_on(kind))
-            .filter(|&(scenario, kind)| scenario.promises.iter().any(|promise| self.wants(scenario, kind, promise)))
+            .filter(|&(scenario, kind)| self.wants(scenario, kind))
             .collect();
         jobs.sort_by_key(|(scenario, _)| scenario.seconds);
         jobs
@@ -65,8 +63,7 @@ impl Plan {
 pub fn list(plan: &Plan) {
     let mut lines: Vec<String> = Vec::new();
     for (scenario, kind) in plan.jobs() {
-        let promises = scenario.promises.iter().filter(|promise| plan.wants(scenario, kind, promise));
-        lines.extend(promises.map(|promise| format!("{} {kind} {}", promise.id, promise.name)));
+        lines.extend(scenario.promises.iter().map(|promise| format!("{} {kind} {}", promise.id, promise.name)));
     }
     lines.sort();
     for line in lines {
@@ -83,8 +80,8 @@ pub fn run(plan: &Plan) -> Result<ExitCode> {
     }
     let (alone, beside): (Vec<Job>, Vec<Job>) = plan.jobs().into_iter().partition(|(s, _)| s.when == When::Alone);
     let results = Mutex::new(Vec::new());
-    work(plan, &project, beside, WORKERS, &results);
-    work(plan, &project, alone, 1, &results);
+    work(&project, beside, WORKERS, &results);
+    work(&project, alone, 1, &results);
 
     let outcomes = results.into_inner().unwrap_or_else(PoisonError::into_inner);
     let failed = outcomes.iter().filter(|outcome| outcome.failure.is_some()).count();
@@ -107,7 +104,7 @@ pub fn run(plan: &Plan) -> Result<ExitCode> {
 
 /// One worker takes the short ones first, so that a broken tree says so early; the others take the long ones first, so
 /// that no long one is left over for the end.
-fn work(plan: &Plan, project: &Project, jobs: Vec<Job>, workers: usize, results: &Mutex<Vec<Outcome>>) {
+fn work(project: &Project, jobs: Vec<Job>, workers: usize, results: &Mutex<Vec<Outcome>>) {
     let queue = Mutex::new(VecDeque::from(jobs));
     let next = |worker: usize| {
         let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
@@ -118,7 +115,7 @@ fn work(plan: &Plan, project: &Project, jobs: Vec<Job>, workers: usize, results:
             let next = &next;
             scope.spawn(move || {
                 while let Some((scenario, kind)) = next(worker) {
-                    let outcomes = keep(plan, project, scenario, kind);
+                    let outcomes = keep(project, scenario, kind);
                     let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
                     outcomes.iter().for_each(print);
                     results.extend(outcomes);
@@ -129,13 +126,12 @@ fn work(plan: &Plan, project: &Project, jobs: Vec<Job>, workers: usize, results:
 }
 
 /// Runs one scenario to its outcomes, whatever happens in it.
-fn keep(plan: &Plan, project: &Project, scenario: &'static Scenario, kind: Kind) -> Vec<Outcome> {
-    let wanted = |promise: &Promise| plan.wants(scenario, kind, promise);
-    let mut run = match Run::new(project, scenario, kind, &wanted) {
+fn keep(project: &Project, scenario: &'static Scenario, kind: Kind) -> Vec<Outcome> {
+    let mut run = match Run::new(project, scenario, kind) {
         Ok(run) => run,
         Err(error) => {
             let failure = Some(format!("{error:#}"));
-            let promises = scenario.promises.iter().filter(|promise| wanted(promise));
+            let promises = scenario.promises.iter();
             return promises.map(|promise| Outcome { promise, kind, seconds: 0.0, failure: failure.clone() }).collect();
         }
     };

@@ -1,4 +1,4 @@
-//! The GICv2 driver over a model of the hardware, as a Raspberry Pi 4 shows it and as QEMU does (promise R10).
+//! The GICv2 driver over a model of the hardware, as a Raspberry Pi 4 shows it and as QEMU does (promise P10).
 //!
 //! `v2.rs` is compiled as it is. What it uses of the hypervisor has a twin here: registers that ask the model, EL2's
 //! timer, a core, the map of devices.

@@ -34,7 +34,7 @@ const OWN: u64 = 3;
 const AGREE: Promise = promise("B53", "plugin_and_guests_clock_agree_on_a_timer_interrupt");
 const NOTHING: Promise = promise("B63", "el2_executes_nothing_on_the_core_of_a_guest_that_computes");
 
-/// B53, and R02 for what it measures on `virt` with GICv2.
+/// B53, and P02 for what it measures on `virt` with GICv2.
 pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "stretches",
@@ -49,7 +49,7 @@ pub const SCENARIOS: &[Scenario] = &[
         kinds: &[Kind::V2],
         when: When::Alone,
         seconds: 400,
-        promises: &[AGREE, NOTHING, promise("R02", "exits_cost_what_they_cost_on_virt_within_5_percent")],
+        promises: &[AGREE, NOTHING, promise("P02", "exits_cost_what_they_cost_on_virt_within_5_percent")],
         body: stretches,
     },
     Scenario {
@@ -84,7 +84,7 @@ fn stretches(run: &mut Run) -> Result<()> {
     if run.kind == Kind::V2 {
         run.promise("exits_cost_what_they_cost_on_virt_within_5_percent", |run| {
             let rows = per_exit(run, &all)?;
-            rows.iter().for_each(|row| println!("R02   PI   {row}"));
+            rows.iter().for_each(|row| println!("P02   PI   {row}"));
             ensure!(!rows.is_empty(), "the bench guest had no exits");
             let far: Vec<String> = rows.iter().filter(|row| !row.is_alike()).map(ToString::to_string).collect();
             ensure!(far.is_empty(), "{}", far.join("\n"));

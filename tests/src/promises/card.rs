@@ -1,4 +1,4 @@
-//! R04: the card that a user flashes, made of the firmware and the guests as they are, and booted on QEMU's raspi4b.
+//! P04: the card that a user flashes, made of the firmware and the guests as they are, and booted on QEMU's raspi4b.
 //!
 //! What `sd-check` says of broken cards, and of good ones in detail, is tested with the tool. No board ever read this card.
 
@@ -18,15 +18,15 @@ const FIRMWARE: &str = "build/firmware/rpi4";
 /// Bytes of a sector.
 const SECTOR: u64 = 512;
 
-/// R04.
+/// P04.
 pub const SCENARIOS: &[Scenario] = &[Scenario {
     name: "card",
     kinds: &[Kind::Pi],
     when: When::Always,
     seconds: 180,
     promises: &[
-        promise("R04", "card_holds_firmware_settings_and_kernel_in_a_sound_file_system"),
-        promise("R04", "control_starts_from_the_card_on_raspi4b"),
+        promise("P04", "card_holds_firmware_settings_and_kernel_in_a_sound_file_system"),
+        promise("P04", "control_starts_from_the_card_on_raspi4b"),
     ],
     body: card,
 }];

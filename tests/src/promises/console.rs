@@ -50,7 +50,7 @@ pub const SCENARIOS: &[Scenario] = &[
         promises: &[
             promise("B41", "input_reaches_only_the_focused_partition"),
             promise("B42", "prompt_of_each_guest_is_seen_in_tagged_mode"),
-            promise("P12", "board_powers_off_when_all_partitions_have_stopped"),
+            promise("H12", "board_powers_off_when_all_partitions_have_stopped"),
         ],
         body: two_hello,
     },
@@ -59,7 +59,7 @@ pub const SCENARIOS: &[Scenario] = &[
         kinds: &[Kind::V3, Kind::V2],
         when: When::Always,
         seconds: 60,
-        promises: &[promise("P03", "console_work_stays_off_owned_cores_where_one_is_free")],
+        promises: &[promise("H03", "console_work_stays_off_owned_cores_where_one_is_free")],
         body: free_core,
     },
     Scenario {

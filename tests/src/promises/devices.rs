@@ -1,4 +1,4 @@
-//! R07: devices of the board in the hands of one partition.
+//! P07: devices of the board in the hands of one partition.
 //!
 //! The conflicts are refused on the host (`tools/bulkhead/tests/bad/r07_*`). Here a device works for its owner and is
 //! not there for another, on what QEMU's raspi4b has of the chip: an I2C master, and the auxiliary block, whose mini
@@ -52,18 +52,18 @@ const NOBODYS: [u64; 9] = [
     0xff84_4000,
 ];
 
-/// R07.
+/// P07.
 pub const SCENARIOS: &[Scenario] = &[Scenario {
     name: "devices_of_raspi4b",
     kinds: &[Kind::Pi],
     when: When::Always,
     seconds: 120,
     promises: &[
-        promise("R07", "service_partition_sets_pins_and_the_clock_of_pwm"),
-        promise("R07", "assigned_i2c_master_works_for_its_owner"),
-        promise("R07", "interrupt_of_an_assigned_device_comes_once"),
-        promise("R07", "assigned_devices_abort_for_another_partition"),
-        promise("R07", "devices_of_nobody_abort_for_everybody"),
+        promise("P07", "service_partition_sets_pins_and_the_clock_of_pwm"),
+        promise("P07", "assigned_i2c_master_works_for_its_owner"),
+        promise("P07", "interrupt_of_an_assigned_device_comes_once"),
+        promise("P07", "assigned_devices_abort_for_another_partition"),
+        promise("P07", "devices_of_nobody_abort_for_everybody"),
     ],
     body: devices,
 }];

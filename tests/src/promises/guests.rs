@@ -9,7 +9,7 @@ use crate::scenario::{Kind, Scenario, When, promise};
 use anyhow::{Context, Result, ensure};
 use std::path::PathBuf;
 
-/// P02, B61, B62.
+/// H02, B61, B62.
 pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "placement",
@@ -17,9 +17,9 @@ pub const SCENARIOS: &[Scenario] = &[
         when: When::Always,
         seconds: 90,
         promises: &[
-            promise("P02", "image_boots_2_mib_into_ram"),
-            promise("P02", "image_boots_at_an_odd_4_kib_place"),
-            promise("P02", "image_that_would_lie_in_a_partition_is_refused"),
+            promise("H02", "image_boots_2_mib_into_ram"),
+            promise("H02", "image_boots_at_an_odd_4_kib_place"),
+            promise("H02", "image_that_would_lie_in_a_partition_is_refused"),
         ],
         body: placement,
     },
@@ -38,7 +38,7 @@ pub const SCENARIOS: &[Scenario] = &[
         seconds: 60,
         promises: &[
             promise("B61", "elf_guest_runs_and_answers"),
-            promise("P12", "a_guests_own_crash_restarts_that_partition_alone"),
+            promise("H12", "a_guests_own_crash_restarts_that_partition_alone"),
         ],
         body: elf_guest,
     },
@@ -49,7 +49,7 @@ pub const SCENARIOS: &[Scenario] = &[
         seconds: 120,
         promises: &[
             promise("B62", "control_keeps_its_beat_on_raspi4b"),
-            promise("P02", "image_boots_at_0x80000_on_raspi4b"),
+            promise("H02", "image_boots_at_0x80000_on_raspi4b"),
         ],
         body: raspi4b,
     },

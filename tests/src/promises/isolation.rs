@@ -27,7 +27,7 @@ const LONG_SEEDS: u64 = 40;
 const HOSTILE: Probe = Probe { name: "hostile", digit: 1 };
 const VICTIM: Probe = Probe { name: "victim", digit: 2 };
 
-/// B50 to B52, P06 to P10.
+/// B50 to B52, H06 to H10.
 pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "isolation",
@@ -35,25 +35,25 @@ pub const SCENARIOS: &[Scenario] = &[
         when: When::Always,
         seconds: 400,
         promises: &[
-            promise("P06", "interrupt_controller_passes_the_probes_self_tests"),
-            promise("P07", "both_timers_interrupt_once_and_never_early"),
-            promise("P08", "psci_answers_as_specified_by_hvc_and_smc"),
-            promise("P09", "first_vcpu_starts_with_clean_registers"),
-            promise("P09", "implementation_defined_registers_read_as_zero_and_ignore_writes"),
-            promise("P09", "set_way_maintenance_leaves_memory_alone"),
-            promise("P10", "pl011_takes_accesses_of_every_size"),
-            promise("P10", "registers_take_loads_and_stores_with_write_back"),
+            promise("H06", "interrupt_controller_passes_the_probes_self_tests"),
+            promise("H07", "both_timers_interrupt_once_and_never_early"),
+            promise("H08", "psci_answers_as_specified_by_hvc_and_smc"),
+            promise("H09", "first_vcpu_starts_with_clean_registers"),
+            promise("H09", "implementation_defined_registers_read_as_zero_and_ignore_writes"),
+            promise("H09", "set_way_maintenance_leaves_memory_alone"),
+            promise("H10", "pl011_takes_accesses_of_every_size"),
+            promise("H10", "registers_take_loads_and_stores_with_write_back"),
             promise("B36", "breakpoint_hits_and_cycle_counter_counts_in_a_bare_metal_guest"),
             promise("B50", "foreign_memory_and_devices_abort_on_read_write_and_execute"),
-            promise("P10", "empty_flash_reads_as_zero_and_ignores_writes"),
+            promise("H10", "empty_flash_reads_as_zero_and_ignores_writes"),
             promise("B51", "sgi_to_foreign_cores_goes_nowhere"),
             promise("B52", "cpu_on_of_foreign_cores_is_refused"),
             promise("B50", "stage_1_walk_through_a_device_page_aborts"),
             promise("B51", "sgi_names_its_sender_where_the_gic_does"),
             promise("B50", "random_attack_leaks_nothing_and_canaries_are_unchanged"),
             promise("B53", "beat_is_exact_during_the_attack"),
-            promise("P08", "system_reset_stops_that_partition_alone"),
-            promise("P05", "fault_loop_stops_that_partition_alone"),
+            promise("H08", "system_reset_stops_that_partition_alone"),
+            promise("H05", "fault_loop_stops_that_partition_alone"),
         ],
         body: isolation,
     },
@@ -63,9 +63,9 @@ pub const SCENARIOS: &[Scenario] = &[
         when: When::Always,
         seconds: 60,
         promises: &[
-            promise("P09", "sve_sme_mte_ras_and_nested_virtualisation_are_hidden_on_cpu_max"),
-            promise("P09", "limited_ordering_regions_are_none_on_cpu_max"),
-            promise("P09", "no_id_register_read_traps_on_a72"),
+            promise("H09", "sve_sme_mte_ras_and_nested_virtualisation_are_hidden_on_cpu_max"),
+            promise("H09", "limited_ordering_regions_are_none_on_cpu_max"),
+            promise("H09", "no_id_register_read_traps_on_a72"),
         ],
         body: cpu_view,
     },

@@ -1,4 +1,4 @@
-//! R01, R02 and R05: QEMU's raspi4b runs Linux beside the 1 kHz loop, holds a hostile guest, and says what a smaller board
+//! P01, P02 and P05: QEMU's raspi4b runs Linux beside the 1 kHz loop, holds a hostile guest, and says what a smaller board
 //! lacks.
 
 use crate::bundle::Bundle;
@@ -16,7 +16,7 @@ use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// R01, R02, R05.
+/// P01, P02, P05.
 pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "pi_linux",
@@ -24,10 +24,10 @@ pub const SCENARIOS: &[Scenario] = &[
         when: When::Always,
         seconds: 240,
         promises: &[
-            promise("R01", "linux_shell_answers_on_raspi4b"),
-            promise("R01", "linux_sees_its_two_cpus_and_its_memory_on_raspi4b"),
-            promise("R01", "arch_timer_counts_on_both_cpus_of_raspi4b"),
-            promise("R01", "beat_is_exact_beside_a_flooding_linux_on_raspi4b"),
+            promise("P01", "linux_shell_answers_on_raspi4b"),
+            promise("P01", "linux_sees_its_two_cpus_and_its_memory_on_raspi4b"),
+            promise("P01", "arch_timer_counts_on_both_cpus_of_raspi4b"),
+            promise("P01", "beat_is_exact_beside_a_flooding_linux_on_raspi4b"),
         ],
         body: linux,
     },
@@ -37,23 +37,23 @@ pub const SCENARIOS: &[Scenario] = &[
         when: When::Always,
         seconds: 300,
         promises: &[
-            promise("R02", "interrupt_controller_passes_the_probes_self_tests"),
-            promise("R02", "both_timers_interrupt_once_and_never_early"),
-            promise("R02", "psci_answers_as_specified_by_hvc_and_smc"),
-            promise("R02", "first_vcpu_starts_with_clean_registers"),
-            promise("R02", "implementation_defined_registers_read_as_zero_and_ignore_writes"),
-            promise("R02", "set_way_maintenance_leaves_memory_alone"),
-            promise("R02", "pl011_takes_accesses_of_every_size"),
-            promise("R02", "registers_take_loads_and_stores_with_write_back"),
-            promise("R02", "breakpoint_hits_and_cycle_counter_counts_in_a_bare_metal_guest"),
-            promise("R02", "foreign_memory_and_devices_abort_on_read_write_and_execute"),
-            promise("R02", "empty_flash_reads_as_zero_and_ignores_writes"),
-            promise("R02", "sgi_to_foreign_cores_goes_nowhere"),
-            promise("R02", "cpu_on_of_foreign_cores_is_refused"),
-            promise("R02", "stage_1_walk_through_a_device_page_aborts"),
-            promise("R02", "sgi_names_its_sender_where_the_gic_does"),
-            promise("R02", "random_attack_leaks_nothing_and_canaries_are_unchanged"),
-            promise("R02", "beat_is_exact_during_the_attack"),
+            promise("P02", "interrupt_controller_passes_the_probes_self_tests"),
+            promise("P02", "both_timers_interrupt_once_and_never_early"),
+            promise("P02", "psci_answers_as_specified_by_hvc_and_smc"),
+            promise("P02", "first_vcpu_starts_with_clean_registers"),
+            promise("P02", "implementation_defined_registers_read_as_zero_and_ignore_writes"),
+            promise("P02", "set_way_maintenance_leaves_memory_alone"),
+            promise("P02", "pl011_takes_accesses_of_every_size"),
+            promise("P02", "registers_take_loads_and_stores_with_write_back"),
+            promise("P02", "breakpoint_hits_and_cycle_counter_counts_in_a_bare_metal_guest"),
+            promise("P02", "foreign_memory_and_devices_abort_on_read_write_and_execute"),
+            promise("P02", "empty_flash_reads_as_zero_and_ignores_writes"),
+            promise("P02", "sgi_to_foreign_cores_goes_nowhere"),
+            promise("P02", "cpu_on_of_foreign_cores_is_refused"),
+            promise("P02", "stage_1_walk_through_a_device_page_aborts"),
+            promise("P02", "sgi_names_its_sender_where_the_gic_does"),
+            promise("P02", "random_attack_leaks_nothing_and_canaries_are_unchanged"),
+            promise("P02", "beat_is_exact_during_the_attack"),
         ],
         body: isolation,
     },
@@ -63,12 +63,12 @@ pub const SCENARIOS: &[Scenario] = &[
         when: When::Always,
         seconds: 90,
         promises: &[
-            promise("R05", "system_for_every_board_runs_on_one_of_1_gb"),
-            promise("R01", "pins_and_baud_rate_of_the_console_are_set"),
-            promise("R05", "system_for_2_gb_runs_above_the_first_gib"),
-            promise("R05", "system_for_2_gb_is_refused_on_1_gb"),
-            promise("R05", "system_for_8_gb_is_refused_on_2_gb_before_any_guest"),
-            promise("R05", "memory_that_the_firmware_keeps_is_not_given_away"),
+            promise("P05", "system_for_every_board_runs_on_one_of_1_gb"),
+            promise("P01", "pins_and_baud_rate_of_the_console_are_set"),
+            promise("P05", "system_for_2_gb_runs_above_the_first_gib"),
+            promise("P05", "system_for_2_gb_is_refused_on_1_gb"),
+            promise("P05", "system_for_8_gb_is_refused_on_2_gb_before_any_guest"),
+            promise("P05", "memory_that_the_firmware_keeps_is_not_given_away"),
         ],
         body: boards,
     },
@@ -77,7 +77,7 @@ pub const SCENARIOS: &[Scenario] = &[
         kinds: &[Kind::Pi],
         when: When::Alone,
         seconds: 300,
-        promises: &[promise("R01", "control_starts_within_a_million_instructions_and_before_linux_is_copied")],
+        promises: &[promise("P01", "control_starts_within_a_million_instructions_and_before_linux_is_copied")],
         body: cost,
     },
 ];
@@ -192,7 +192,7 @@ fn cost(run: &mut Run) -> Result<()> {
     run.promise("control_starts_within_a_million_instructions_and_before_linux_is_copied", |run| {
         let start = pi_figures::start_of_control(run)?;
         let (own, loaders, copy) = (start.own, start.loaders, start.copy);
-        println!("R01   PI   control's first instruction: {own} at EL2 on its core; on Linux's {loaders} of {copy}");
+        println!("P01   PI   control's first instruction: {own} at EL2 on its core; on Linux's {loaders} of {copy}");
         ensure!(own <= START_MAX, "control starts after {own} instructions, at most {START_MAX} are promised");
         ensure!(loaders < copy, "Linux's cores had executed {loaders} instructions: its kernel may be copied by then");
         Ok(())

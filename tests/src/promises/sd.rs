@@ -1,4 +1,4 @@
-//! R03: disks on the SD card of a Raspberry Pi 4, which QEMU has behind the older of the board's two controllers.
+//! P03: disks on the SD card of a Raspberry Pi 4, which QEMU has behind the older of the board's two controllers.
 
 use crate::conversation::Conversation;
 use crate::counters::CTRL_T;
@@ -22,17 +22,17 @@ const SERVICE: u8 = 4;
 /// Restarts of the service with requests in flight.
 const KEYS: u32 = 2;
 
-/// R03.
+/// P03.
 pub const SCENARIOS: &[Scenario] = &[Scenario {
     name: "sd_on_raspi4b",
     kinds: &[Kind::Pi],
     when: When::Always,
     seconds: 400,
     promises: &[
-        promise("R03", "the_service_says_what_it_found_and_what_it_refuses_on_raspi4b"),
-        promise("R03", "no_request_fails_when_a_key_restarts_the_service_on_raspi4b"),
-        promise("R03", "linux_writes_to_its_partition_of_the_card_on_raspi4b"),
-        promise("R03", "after_a_reset_of_the_board_the_card_is_what_was_written_and_both_file_systems_are_clean"),
+        promise("P03", "the_service_says_what_it_found_and_what_it_refuses_on_raspi4b"),
+        promise("P03", "no_request_fails_when_a_key_restarts_the_service_on_raspi4b"),
+        promise("P03", "linux_writes_to_its_partition_of_the_card_on_raspi4b"),
+        promise("P03", "after_a_reset_of_the_board_the_card_is_what_was_written_and_both_file_systems_are_clean"),
     ],
     body: card,
 }];

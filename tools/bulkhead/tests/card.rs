@@ -1,4 +1,4 @@
-//! Cards for the Raspberry Pi 4: what `sd-image` writes, and what `sd-check` says of good and of broken ones (R04, R08).
+//! Cards for the Raspberry Pi 4: what `sd-image` writes, and what `sd-check` says of good and of broken ones (P04, P08).
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
 #[path = "card/parts.rs"]

@@ -1,4 +1,4 @@
-//! Devices and pins of a Raspberry Pi 4 in system files that are right (promises R06, R07). What is wrong is in `bad/`.
+//! Devices and pins of a Raspberry Pi 4 in system files that are right (promises P06, P07). What is wrong is in `bad/`.
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
 use abi::machine::DEVICES_END;

@@ -1,5 +1,5 @@
 //! One tiny bad system file per rule, and the exact words that `bulkhead check` says about it (promises B01 to B11, S04,
-//! N08 to N11, R05 to R07).
+//! N08 to N11, P05 to P07).
 //!
 //! `BLESS=1 cargo test -p bulkhead` writes the words anew; read the difference before it is committed.
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]

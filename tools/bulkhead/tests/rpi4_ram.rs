@@ -1,4 +1,4 @@
-//! R05: a system for a Raspberry Pi 4 of one size beside the trees of boards of every size, by the check that EL2 makes at
+//! P05: a system for a Raspberry Pi 4 of one size beside the trees of boards of every size, by the check that EL2 makes at
 //! boot. QEMU's raspi4b has 2 GiB; the trees here are what start4.elf tells of 1, 2, 4 and 8 GB.
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 

@@ -327,7 +327,7 @@ fn with_dma(change: impl FnOnce(&mut Partition)) -> std::vec::Vec<std::string::S
     })
 }
 
-/// R06.
+/// P06.
 #[test]
 fn a_dma_master_needs_the_service_partition_or_unsafe_dma() {
     assert_eq!(with_dma(|_| ()), [""; 0]);
@@ -340,7 +340,7 @@ fn a_dma_master_needs_the_service_partition_or_unsafe_dma() {
     );
 }
 
-/// R06.
+/// P06.
 #[test]
 fn a_dma_master_without_identity_is_refused() {
     refused(
@@ -353,7 +353,7 @@ fn a_dma_master_without_identity_is_refused() {
     );
 }
 
-/// R06. What the old life asked a device for would be written into the new one.
+/// P06. What the old life asked a device for would be written into the new one.
 #[test]
 fn a_dma_master_in_a_partition_that_restarts_is_refused() {
     let restart: [fn(&mut Policy); 3] =
