@@ -119,16 +119,22 @@ impl Probe {
     /// Waits for the answer to an `io` that was given behind `from`, while the service's lives end: the text that one holds
     /// is lost with it, so the probe is asked again.
     pub fn work_behind(&self, console: &mut Conversation, from: usize, order: &str) -> Result<Answer> {
-        /// Seconds for the work, with all that the service hangs, before the probe is asked again; and then.
-        const WORK: u64 = 40;
-        const AGAIN: u64 = 60;
-        if let Ok(answer) = self.answer_behind(console, from, order, WORK) {
-            return Ok(answer);
+        /// Seconds before it is asked again, and how often it is.
+        const AGAIN: u64 = 20;
+        const TIMES: u32 = 8;
+        let wanted = format!("{}'s answer to `{order}`", self.name);
+        for _ in 0..TIMES {
+            let said = console.transcript().wait(from, console.deadline(AGAIN), &wanted, |bytes| {
+                let text = String::from_utf8_lossy(bytes).replace('\r', "");
+                self.answer_in(&text, order).or_else(|| self.answer_in(&text, LAST))
+            });
+            if said.is_ok() {
+                return said;
+            }
+            console.skip();
+            self.order(console, LAST)?;
         }
-        console.skip();
-        let from = console.seen();
-        self.order(console, LAST)?;
-        self.answer_behind(console, from, LAST, AGAIN).with_context(|| format!("after no answer to `{order}`"))
+        self.answer_behind(console, from, LAST, AGAIN).with_context(|| wanted)
     }
 
     /// Whether the order that was given behind `from` has been answered.

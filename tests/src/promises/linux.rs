@@ -113,7 +113,7 @@ fn linux(run: &mut Run) -> Result<()> {
     run.promise("stray_access_from_aarch32_gets_its_abort", |_| stray_access(&mut shell, "busybox-armhf devmem"));
     run.promise("linux_root_reaches_nothing_outside_its_ram", |_| stray_access(&mut shell, "busybox devmem"));
     run.promise("no_stall_in_30_s_of_load", |_| load(&mut shell));
-    run.promise("beat_is_exact_while_linux_loads_both_cpus_and_floods_its_console", |_| flood(&mut shell, 2));
+    run.promise("beat_is_exact_while_linux_loads_both_cpus_and_floods_its_console", |_| flood(&mut shell, 4));
     run.promise("poweroff_stops_linux_and_control_goes_on", |_| power_off(shell.console()));
     Ok(())
 }

@@ -93,7 +93,7 @@ fn linux(run: &mut Run) -> Result<()> {
     });
     run.promise("linux_sees_its_two_cpus_and_its_memory_on_raspi4b", |_| two_cpus_and_memory(&mut shell));
     run.promise("arch_timer_counts_on_both_cpus_of_raspi4b", |_| timer_counts(&mut shell));
-    run.promise("beat_is_exact_beside_a_flooding_linux_on_raspi4b", |_| flood(&mut shell, 1));
+    run.promise("beat_is_exact_beside_a_flooding_linux_on_raspi4b", |_| flood(&mut shell, 2));
     Ok(())
 }
 

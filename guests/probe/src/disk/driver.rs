@@ -42,8 +42,8 @@ const LOST_S: u64 = 3;
 /// Seconds without the interrupt of a buffer that was found so, after which it is lost: a service that dies between the
 /// two interrupts in its next life.
 const GRACE_S: u64 = 10;
-/// Seconds without a completion: as long as a service takes to come back, and more.
-const PATIENCE_S: u64 = 60;
+/// Seconds without a completion: as long as a service takes to come back on a host that stands still now and then.
+const PATIENCE_S: u64 = 120;
 
 /// A disk in use, and what is in flight, by tag.
 pub struct Disk {
@@ -200,7 +200,7 @@ impl Disk {
                 }
             }
             if timer::now() > end {
-                return Err(Refusal::Error("nothing was completed in 60 s"));
+                return Err(Refusal::Error("nothing was completed in 120 s"));
             }
             self.sleep();
         }
