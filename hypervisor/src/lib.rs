@@ -8,7 +8,7 @@
 //! - Memory is allocated at boot from one frame pool, which freezes before the first guest starts.
 //! - A forwarded interrupt, an SGI and a version call take no lock and call through no table; no exit logs.
 //!
-//! The library names no board: a platform crate hands it a [`manifest::Board`] with [`entry!`].
+//! The library names no board: a platform crate hands it a `manifest::Board` with `entry!`.
 #![cfg_attr(target_os = "none", no_std)]
 #![cfg(target_os = "none")]
 

@@ -72,29 +72,29 @@ fn takes_an_interrupt(firmware: Firmware) {
 }
 
 #[test]
-fn r10_interrupts_arrive_through_the_non_secure_view() {
+fn p10_interrupts_arrive_through_the_non_secure_view() {
     takes_an_interrupt(Firmware::GroupOne);
 }
 
 #[test]
-fn r10_interrupts_arrive_without_security_extensions() {
+fn p10_interrupts_arrive_without_security_extensions() {
     takes_an_interrupt(Firmware::Nothing);
 }
 
 /// A boot loader that set everything up for group 1 before.
 #[test]
-fn r10_groups_that_a_boot_loader_left_behind_do_not_matter() {
+fn p10_groups_that_a_boot_loader_left_behind_do_not_matter() {
     takes_an_interrupt(Firmware::NothingButGroups);
 }
 
 #[test]
 #[should_panic = "GICv2: all interrupts are secure"]
-fn r10_firmware_that_keeps_all_interrupts_is_named() {
+fn p10_firmware_that_keeps_all_interrupts_is_named() {
     start(Firmware::KeepsAll);
 }
 
 #[test]
-fn r10_a_disabled_interrupt_does_not_come_and_a_forgotten_one_is_gone() {
+fn p10_a_disabled_interrupt_does_not_come_and_a_forgotten_one_is_gone() {
     for firmware in [Firmware::GroupOne, Firmware::Nothing] {
         let core = start(firmware);
         give(core, UART);
@@ -111,7 +111,7 @@ fn r10_a_disabled_interrupt_does_not_come_and_a_forgotten_one_is_gone() {
 }
 
 #[test]
-fn r10_private_interrupts_of_the_core_arrive() {
+fn p10_private_interrupts_of_the_core_arrive() {
     for firmware in [Firmware::GroupOne, Firmware::Nothing] {
         let core = start(firmware);
         for intid in [machine::VIRTUAL_TIMER, machine::HYPERVISOR_TIMER] {
@@ -130,7 +130,7 @@ fn r10_private_interrupts_of_the_core_arrive() {
 
 /// The test's own ground: the model is no more lenient than the architecture.
 #[test]
-fn r10_the_model_hides_what_is_secure_and_shifts_priorities() {
+fn p10_the_model_hides_what_is_secure_and_shifts_priorities() {
     start(Firmware::GroupOne);
     let priority = model::priority(UART);
     // Written as 0xa0 from the non-secure side: the upper half of the range, one bit lost.

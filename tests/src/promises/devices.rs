@@ -1,6 +1,6 @@
 //! P07: devices of the board in the hands of one partition.
 //!
-//! The conflicts are refused on the host (`tools/bulkhead/tests/bad/r07_*`). Here a device works for its owner and is
+//! The conflicts are refused on the host (`tools/bulkhead/tests/bad/p07_*`). Here a device works for its owner and is
 //! not there for another, on what QEMU's raspi4b has of the chip: an I2C master, and the auxiliary block, whose mini
 //! UART has an interrupt at the GIC. QEMU connects none of I2C and SPI.
 

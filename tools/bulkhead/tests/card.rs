@@ -35,7 +35,7 @@ fn damaged(change: impl FnOnce(&mut Sparse), place: &str, problem: &str) {
 }
 
 #[test]
-fn r04_a_card_holds_what_it_was_given_and_nothing_is_wrong_with_it() {
+fn p04_a_card_holds_what_it_was_given_and_nothing_is_wrong_with_it() {
     let parts = Parts::good();
     let (image, folder) = parts.write();
     let out = folder.join("out");
@@ -80,7 +80,7 @@ fn r04_a_card_holds_what_it_was_given_and_nothing_is_wrong_with_it() {
 }
 
 #[test]
-fn r04_the_default_config_says_what_the_board_facts_say() {
+fn p04_the_default_config_says_what_the_board_facts_say() {
     let config = bulkhead::card::config::Config::read(bulkhead::card::config::DEFAULT.as_bytes());
     assert_eq!(config.number("kernel_address", 0), BOARD.load_address.as_u64());
     let tree = BOARD.reserved.iter().find(|range| range.name.contains("device tree")).unwrap();
@@ -91,7 +91,7 @@ fn r04_the_default_config_says_what_the_board_facts_say() {
 }
 
 #[test]
-fn r08_no_partition_table() {
+fn p08_no_partition_table() {
     damaged(|card| card.bytes[510] = 0, "partition table", "the card has no partition table (MBR)");
     let formatted = |card: &mut Sparse| {
         let boot = card.bytes[4 << 20..][..512].to_vec();
@@ -104,13 +104,13 @@ fn r08_no_partition_table() {
 }
 
 #[test]
-fn r08_no_boot_partition() {
+fn p08_no_boot_partition() {
     let said = "the card has no FAT partition: the firmware has nowhere to start from";
     damaged(|card| card.bytes[446 + 4] = 0x83, "partition table", said);
 }
 
 #[test]
-fn r08_partitions_that_share_sectors_or_leave_the_card() {
+fn p08_partitions_that_share_sectors_or_leave_the_card() {
     // Partition 2 then begins with the last sector of partition 1.
     let said = "partition 1 (sectors 8192 to 147456) and partition 2 (sectors 147455 to 147471) share sectors";
     damaged(|card| card.bytes[446 + 16 + 8..][..4].copy_from_slice(&147_455_u32.to_le_bytes()), "partition 2", said);
@@ -119,7 +119,7 @@ fn r08_partitions_that_share_sectors_or_leave_the_card() {
 }
 
 #[test]
-fn r08_missing_files() {
+fn p08_missing_files() {
     for name in ["start4.elf", "fixup4.dat", "bcm2711-rpi-4-b.dtb"] {
         let mut parts = Parts::good();
         parts.files.remove(name);
@@ -137,7 +137,7 @@ fn r08_missing_files() {
 }
 
 #[test]
-fn r08_settings_that_start_something_else() {
+fn p08_settings_that_start_something_else() {
     let set = |line: &str, place: &str, problem: &str| {
         let mut parts = Parts::good();
         parts.set(line);
@@ -188,7 +188,7 @@ fn r08_settings_that_start_something_else() {
 }
 
 #[test]
-fn r08_a_config_without_what_must_be_there() {
+fn p08_a_config_without_what_must_be_there() {
     let mut parts = Parts::good();
     parts.files.insert("config.txt".to_owned(), b"kernel=kernel8.img\n".to_vec());
     let said = "no `arm_64bit`: the firmware starts a 32-bit kernel, and Bulkhead is a 64-bit one";
@@ -196,7 +196,7 @@ fn r08_a_config_without_what_must_be_there() {
 }
 
 #[test]
-fn r08_a_kernel_that_is_cut_short_damaged_or_foreign() {
+fn p08_a_kernel_that_is_cut_short_damaged_or_foreign() {
     let kernel = |change: &dyn Fn(&mut Vec<u8>), problem: &str| {
         let mut parts = Parts::good();
         change(&mut parts.kernel);
@@ -225,7 +225,7 @@ fn r08_a_kernel_that_is_cut_short_damaged_or_foreign() {
 }
 
 #[test]
-fn r08_a_guests_disk_that_is_not_there() {
+fn p08_a_guests_disk_that_is_not_there() {
     let disk = |keys: &str| {
         let mut parts = Parts::good();
         parts.kernel = parts::served(keys);
@@ -244,7 +244,7 @@ fn r08_a_guests_disk_that_is_not_there() {
 }
 
 #[test]
-fn r08_a_device_tree_of_another_board_or_cut_short() {
+fn p08_a_device_tree_of_another_board_or_cut_short() {
     let tree = "bcm2711-rpi-4-b.dtb";
     let mut parts = Parts::good();
     parts.files.insert(tree.to_owned(), parts::tree("Raspberry Pi 3", "raspberrypi,3-model-b"));
@@ -257,7 +257,7 @@ fn r08_a_device_tree_of_another_board_or_cut_short() {
 }
 
 #[test]
-fn r08_firmware_that_is_cut_short() {
+fn p08_firmware_that_is_cut_short() {
     let mut parts = Parts::good();
     parts.files.get_mut("start4.elf").unwrap().truncate(100);
     refused(&parts, "start4.elf", "start4.elf is no firmware, or cut short: it has 100 bytes");
@@ -267,7 +267,7 @@ fn r08_firmware_that_is_cut_short() {
 }
 
 #[test]
-fn r08_a_damaged_file_system() {
+fn p08_a_damaged_file_system() {
     let entry = |card: &mut Sparse, copy: usize, cluster: usize, value: u32| {
         let at = boot_partition(card, 1 + copy) + cluster * 4;
         card.bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
@@ -287,7 +287,7 @@ fn r08_a_damaged_file_system() {
 }
 
 #[test]
-fn r08_no_length_of_a_card_brings_the_tool_down() {
+fn p08_no_length_of_a_card_brings_the_tool_down() {
     let good = Parts::good().card();
     // Partition 3 ends at 77 MiB; what the boot partition holds, before 6 MiB.
     let lengths = (0..1025).chain((4 << 20..6 << 20).step_by((32 << 10) + 100)).chain([72 << 20, (77 << 20) - 1]);
@@ -299,7 +299,7 @@ fn r08_no_length_of_a_card_brings_the_tool_down() {
 }
 
 #[test]
-fn r08_no_bytes_of_a_card_bring_the_tool_down() {
+fn p08_no_bytes_of_a_card_bring_the_tool_down() {
     let good = Parts::good().card();
     let places = [0, 4 << 20, boot_partition(&good, 0), boot_partition(&good, 1), boot_partition(&good, 2)];
     let changes = prop::collection::vec((prop::sample::select(places.to_vec()), 0..512_usize, any::<u8>()), 1..6);

@@ -57,7 +57,7 @@ fn devices(plan: &Plan, partition: usize) -> Vec<&'static str> {
 }
 
 #[test]
-fn r07_blocks_bring_their_page_and_their_own_nodes() {
+fn p07_blocks_bring_their_page_and_their_own_nodes() {
     let plan = planned("blocks", "devices = [\"spi0\", \"spi6\", \"i2c1\"]", "devices = [\"pwm\"]");
     assert_eq!(devices(&plan, 0), ["spi", "i2c1"]);
     assert_eq!(devices(&plan, 1), ["pwm"]);
@@ -68,14 +68,14 @@ fn r07_blocks_bring_their_page_and_their_own_nodes() {
 }
 
 #[test]
-fn r07_a_device_brings_all_its_blocks() {
+fn p07_a_device_brings_all_its_blocks() {
     let nodes = nodes(&planned("group", "devices = [\"spi\", \"i2c\"]", ""));
     let count = |kind: &str| nodes.iter().filter(|node| node.starts_with(kind)).count();
     assert_eq!((count("spi@"), count("i2c@")), (5, 5), "{nodes:?}");
 }
 
 #[test]
-fn r07_the_service_partition_is_told_of_every_pin() {
+fn p07_the_service_partition_is_told_of_every_pin() {
     let plan = planned(
         "pins",
         "devices = [\"i2c1\", \"spi1\"]\npins = { 3 = \"i2c1.scl\", 20 = \"spi1.mosi\", 2 = \"i2c1.sda\" }",
@@ -90,7 +90,7 @@ fn r07_the_service_partition_is_told_of_every_pin() {
 }
 
 #[test]
-fn r06_unsafe_dma_gives_a_device_that_writes_memory_to_a_guest_with_physical_addresses() {
+fn p06_unsafe_dma_gives_a_device_that_writes_memory_to_a_guest_with_physical_addresses() {
     let keys = "devices = [\"ethernet\"]\nidentity = true\nunsafe_dma = true\non_crash = \"stop\"\non_reset = \"stop\"";
     let plan = planned("dma", keys, "");
     let linux = &plan.system.partitions[0];

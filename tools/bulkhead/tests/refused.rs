@@ -151,9 +151,9 @@ refusals! {
     life_key_misspelt
     life_again
     life_panic
-    r05_no_room_on_this_size
-    r05_no_such_board
-    r05_size
+    p05_no_room_on_this_size
+    p05_no_such_board
+    p05_size
     restart_limit_form
     restart_limit_count
     restart_limit_window
@@ -216,23 +216,23 @@ refusals! {
     n09_subnet_words
     n10_forms
     n10_no_service
-    r06_dma_master
-    r06_dma_identity
-    r06_dma_restart
-    r07_group_page
-    r07_group_interrupt
-    r07_group_of_the_hypervisor
-    r07_kept
-    r07_block_twice
-    r07_pin_taken
-    r07_pin_numbers
-    r07_pin_functions
-    r07_pin_device
-    r07_pin_line_twice
-    r07_pin_no_service
-    r07_pin_forms
-    r07_pins_elsewhere
-    r07_pwm_no_service
+    p06_dma_master
+    p06_dma_identity
+    p06_dma_restart
+    p07_group_page
+    p07_group_interrupt
+    p07_group_of_the_hypervisor
+    p07_kept
+    p07_block_twice
+    p07_pin_taken
+    p07_pin_numbers
+    p07_pin_functions
+    p07_pin_device
+    p07_pin_line_twice
+    p07_pin_no_service
+    p07_pin_forms
+    p07_pins_elsewhere
+    p07_pwm_no_service
     n11_channel_count
     n11_channel_ends
     n11_channel_forms

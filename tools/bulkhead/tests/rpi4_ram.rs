@@ -95,13 +95,13 @@ fn refused(system: &System, memory: &Memory) -> Option<String> {
 }
 
 #[test]
-fn r05_neighbouring_banks_are_one() {
+fn p05_neighbouring_banks_are_one() {
     let banks: Vec<_> = sold_with(8).ram.iter().map(|bank| (bank.start().as_u64(), bank.size())).collect();
     assert_eq!(banks, [(0, 0x3b40_0000), (0x4000_0000, 0xbc00_0000), (1 << 32, 4 << 30)]);
 }
 
 #[test]
-fn r05_a_system_runs_on_its_board_and_on_larger_ones() {
+fn p05_a_system_runs_on_its_board_and_on_larger_ones() {
     for (gib, memory) in [(1, "512M"), (2, "1G"), (4, "3000M"), (8, "4G")] {
         let system = system(gib, memory);
         for board in [1, 2, 4, 8].into_iter().filter(|board| *board >= gib) {
@@ -111,7 +111,7 @@ fn r05_a_system_runs_on_its_board_and_on_larger_ones() {
 }
 
 #[test]
-fn r05_a_larger_system_is_refused_with_what_is_missing() {
+fn p05_a_larger_system_is_refused_with_what_is_missing() {
     for (gib, memory) in [(2, "1G"), (4, "2G"), (8, "4G")] {
         let system = system(gib, memory);
         for board in [1, 2, 4].into_iter().filter(|board| *board < gib) {
@@ -125,7 +125,7 @@ fn r05_a_larger_system_is_refused_with_what_is_missing() {
 }
 
 #[test]
-fn r05_what_the_firmware_keeps_is_not_given_away() {
+fn p05_what_the_firmware_keeps_is_not_given_away() {
     let system = system(1, "512M");
     let linux = system.partitions[0].banks[0].pa;
     let low = [(0, 0x3b40_0000)];
@@ -140,7 +140,7 @@ fn r05_what_the_firmware_keeps_is_not_given_away() {
 }
 
 #[test]
-fn r05_a_tree_with_too_much_to_keep_gives_nothing() {
+fn p05_a_tree_with_too_much_to_keep_gives_nothing() {
     let kept: Vec<_> = (0..40).map(|n| (0x10_0000 + n * 0x1000, 0x1000)).collect();
     let said = refused(&system(1, "512M"), &board(&[(0, 0x3b40_0000)], &kept)).unwrap();
     assert!(said.starts_with("the firmware put what it keeps"), "{said}");

@@ -82,7 +82,7 @@ impl Virtio {
         self.slots.has_room() && self.queue.available_desc() >= pieces + 2
     }
 
-    /// Adds a request. The device is told by [`Disk::notify`].
+    /// Adds a request. The device is told by `Disk::notify`.
     ///
     /// # Safety
     /// As for [`super::Disk::submit`].
