@@ -3,6 +3,7 @@
 //! console that names the thing, the value and the mend.
 
 use crate::arch::{self, barrier, cache, el1, guest};
+use crate::board_watchdog;
 use crate::console;
 use crate::core_local::{self, Assignment, Core};
 use crate::exit::power;
@@ -13,6 +14,7 @@ use crate::interrupt;
 use crate::memory;
 use crate::partition;
 use crate::service;
+use crate::step::{self, Step};
 use crate::uart;
 use crate::vcpu;
 use aarch64_cpu::registers::{CNTFRQ_EL0, CNTPCT_EL0, ID_AA64MMFR0_EL1, MPIDR_EL1, VBAR_EL2};
@@ -59,6 +61,7 @@ macro_rules! refuse {
 #[cold]
 fn refuse(text: fmt::Arguments<'_>) -> ! {
     uart::emergency(format_args!("bulkhead: error: {text}\r\nbulkhead: nothing was started\r\n"));
+    step::blink();
     arch::halt()
 }
 
@@ -67,10 +70,17 @@ fn refuse(text: fmt::Arguments<'_>) -> ! {
 extern "C" fn boot_primary(device_tree: u64, load: u64) -> ! {
     VBAR_EL2.set(guest::vectors(Version::V3));
     memory::init(Pa::new(load));
+    step::done(Step::Memory);
     let board = BULKHEAD_BOARD;
     let mut tree = find_tree(board, Pa::new(device_tree));
+    step::done(Step::Tree);
     open_console(board);
+    if tree.has_argument(step::DEBUG) {
+        step::print();
+    }
+    step::done(Step::Console);
     let (system, bundle) = read_manifest(board);
+    step::done(Step::Manifest);
     let image = Region::new(memory::image().start(), bundle.len() as u64).unwrap_or(tree.region);
     if let Err(error) = tree.check_cores(system) {
         refuse!("{error}");
@@ -83,6 +93,7 @@ extern "C" fn boot_primary(device_tree: u64, load: u64) -> ! {
     if !el1::has_simd() {
         refuse!("this core has no Advanced SIMD, which guests are copied with");
     }
+    step::done(Step::Board);
     memory::open_pool(system.pool, system.partitions.iter().map(|partition| partition.virtio.len()).sum());
     start_all(board, system, bundle, &tree, version)
 }
@@ -92,6 +103,7 @@ fn open_console(board: &Board) {
         prepare();
     }
     uart::open(board.uart, board.uart_intid);
+    step::open_lamp();
 }
 
 fn find_tree(board: &'static Board, x0: Pa) -> DeviceTree {
@@ -157,15 +169,20 @@ fn start_all(
     gic::init_distributor(board);
     let pa_range = ID_AA64MMFR0_EL1.get() & 0xf;
     partition::create_all(system, bundle, board, version, pa_range);
+    step::done(Step::Partitions);
     if board.core_start == CoreStart::PsciSmc {
         power::find_workarounds();
     }
     let boot_core = start_cores(board, system, tree);
+    step::done(Step::Cores);
     memory::drop_identity_map();
+    board_watchdog::open(system);
     memory::freeze();
     describe(board, system, version);
+    step::started();
     service::start();
     console::start(system, board);
+    board_watchdog::start();
     for partition in partition::all() {
         // Only keys are refused.
         let _ = partition.tell(Event::Start);

@@ -120,6 +120,11 @@ pub fn start(system: &System, board: &Board) {
     core.ask(Doorbell::Console, gic::ring);
 }
 
+/// The core that has the console, once [`start`] has chosen one.
+pub fn core() -> Option<&'static Core> {
+    CONSOLE_CORE.get().copied()
+}
+
 /// Asks the console core to look at the rings.
 fn ring_console() {
     if is_taken() {

@@ -90,6 +90,8 @@ pub enum Doorbell {
     Timer = 32,
     /// EL2 has come to its end.
     Halt = 64,
+    /// The board's watchdog wants to be fed.
+    Feed = 128,
 }
 
 static CORES: [Once<&'static Core>; MAX_CORES] = [const { Once::new() }; MAX_CORES];

@@ -136,6 +136,13 @@ impl DeviceTree {
         Err(BoardError::WrongBoard { expected: board, found })
     }
 
+    /// Whether the boot arguments have this word (Devicetree specification 3.6).
+    pub fn has_argument(&self, word: &str) -> bool {
+        let arguments = self.fdt.find_node("/chosen").and_then(|chosen| chosen.property("bootargs"));
+        let text = arguments.and_then(|arguments| arguments.as_str()).unwrap_or_default();
+        text.split_ascii_whitespace().any(|own| own == word)
+    }
+
     /// The first PL011, on whatever board this is.
     pub fn console(&self) -> Option<Pa> {
         self.uart

@@ -5,6 +5,7 @@
 //! the change, the model back into list registers.
 
 use crate::arch::{self, barrier, guest};
+use crate::board_watchdog;
 use crate::console;
 use crate::core_local::{self, Assignment, Core, Doorbell, SGI_SENDERS};
 use crate::exit::power;
@@ -94,6 +95,7 @@ fn take<G: Gic>(core: &'static Core, acknowledged: u32) {
         n if n == machine::HYPERVISOR_TIMER.number() => {
             core.counters.own.count();
             console::timer_interrupt(core);
+            board_watchdog::timer_interrupt(core);
             let ended = core.assignment.filter(|own| partition::tell_timer(own.partition, core));
             G::deactivate(acknowledged);
             if gic::needs_nudges() {
@@ -255,6 +257,9 @@ pub fn handle_doorbells(core: &'static Core) {
     }
     if is_asked(Doorbell::Console) {
         console::doorbell();
+    }
+    if is_asked(Doorbell::Feed) {
+        board_watchdog::feed(core);
     }
     let Some(Assignment { partition, vcpu }) = core.assignment else { return };
     if is_asked(Doorbell::Stop) {

@@ -16,6 +16,7 @@
 mod say;
 
 pub mod arch;
+mod board_watchdog;
 mod boot;
 mod channel;
 mod console;
@@ -35,12 +36,13 @@ mod memory;
 mod panic;
 mod partition;
 mod service;
+mod step;
 mod timer;
 mod uart;
 mod vcpu;
 mod virtio;
 
-pub use hooks::{Change, Hooks, change};
+pub use hooks::{Change, Hooks, Lamp, Registers, Watchdog, change};
 
 /// What a platform's binary instantiates: the frequent exits, once for each GIC. For [`entry!`] only.
 ///

@@ -5,7 +5,7 @@
 
 use crate::arch::{self, guest, guest::GuestFrame};
 use crate::core_local::{self, Doorbell};
-use crate::{console, firmware, gic, memory, partition, uart};
+use crate::{console, gic, memory, partition, step, uart};
 use aarch64_cpu::registers::{ELR_EL2, ESR_EL2, FAR_EL2};
 use core::fmt;
 use core::panic::PanicInfo;
@@ -69,11 +69,12 @@ fn end(what: fmt::Arguments<'_>, place: Option<(&str, u32)>, backtrace: Backtrac
     emergency(format_args!("bulkhead: backtrace:{backtrace}\r\n"));
     emergency(format_args!("bulkhead: this is a bug in Bulkhead {}, not in a guest\r\n", env!("CARGO_PKG_VERSION")));
     halt_others();
-    if partition::resets_on_panic() {
+    if let Some(reset) = partition::reset_on_panic() {
         emergency(format_args!("bulkhead: the machine resets (on_hypervisor_panic)\r\n"));
-        firmware::reset();
+        reset();
     }
     emergency(format_args!("bulkhead: the machine stops\r\n"));
+    step::blink();
     arch::halt()
 }
 

@@ -2,9 +2,11 @@
 
 mod lives;
 
+use crate::board_watchdog;
 use crate::console::Terminal;
 use crate::core_local::{self, Core};
 use crate::devices::Devices;
+use crate::firmware;
 use crate::load::Work;
 use crate::memory;
 use crate::service;
@@ -72,11 +74,13 @@ pub fn system() -> Option<&'static System> {
     SYSTEM.get().map(|(system, ..)| *system)
 }
 
-/// Whether EL2's own end resets the board: where the system file says so and the board's firmware can.
-pub fn resets_on_panic() -> bool {
-    SYSTEM.get().is_some_and(|(system, board, _)| {
-        system.on_hypervisor_panic == OnPanic::Reset && board.power_off == PowerOff::PsciSmc
-    })
+/// What resets the board at EL2's own end, where the system file says so and the board can.
+pub fn reset_on_panic() -> Option<fn()> {
+    let (_, board, _) = SYSTEM.get().filter(|(system, ..)| system.on_hypervisor_panic == OnPanic::Reset)?;
+    match board.power_off {
+        PowerOff::PsciSmc => Some(firmware::reset),
+        PowerOff::None => Some(board_watchdog::reset),
+    }
 }
 
 /// Makes the partitions of `system`; `bundle` holds their payloads. Once, before [`memory::freeze`].

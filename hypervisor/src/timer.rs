@@ -19,12 +19,14 @@ pub enum Slot {
     Button,
     /// Console core: an end that a key wanted should have come.
     Silence,
+    /// Console core: the board's watchdog wants to be fed.
+    Board,
     /// vCPU 0's core: a restart's back-off. The first core that left: a sibling that does not answer.
     Life,
     /// vCPU 0's core: the partition's watchdog.
     Watchdog,
 }
-const SLOTS: usize = 5;
+const SLOTS: usize = 6;
 const NEVER: u64 = u64::MAX;
 
 /// The deadlines of one core, in ticks of CNTPCT.

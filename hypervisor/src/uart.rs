@@ -1,10 +1,11 @@
 //! The board's PL011 (Arm DDI 0183) as EL2 drives it: bytes out, bytes in, its interrupt. No lock, no line, no policy.
 
 use crate::memory;
+use crate::timer;
 use abi::IntId;
 use addr::Pa;
 use core::fmt::{self, Write};
-use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use tock_registers::interfaces::{Readable, Writeable};
 use tock_registers::register_structs;
 use tock_registers::registers::{ReadOnly, ReadWrite, WriteOnly};
@@ -33,6 +34,10 @@ const CR_ON: u32 = 0x301;
 const INT_RX: u32 = 1 << 4 | 1 << 6;
 const INT_TX: u32 = 1 << 5;
 
+/// Milliseconds for a byte; at 115,200 baud one takes a tenth.
+const STUCK_MS: u32 = 100;
+
+static IS_STUCK: AtomicBool = AtomicBool::new(false);
 static UART: AtomicUsize = AtomicUsize::new(0);
 static UART_INTID: AtomicU32 = AtomicU32::new(u32::MAX);
 
@@ -57,13 +62,18 @@ pub fn intid() -> u32 {
     UART_INTID.load(Ordering::Relaxed)
 }
 
-/// Sends one byte, waiting for room.
+/// Sends one byte, waiting for room. A UART that has sent nothing for so long is not waited for until it does.
 pub fn put(byte: u8) {
-    if let Some(uart) = uart() {
-        while uart.fr.get() & FR_TXFF != 0 {
-            core::hint::spin_loop();
+    let end = timer::now() + timer::ticks(STUCK_MS);
+    let mut is_stuck = IS_STUCK.load(Ordering::Relaxed);
+    while !try_put(byte) {
+        is_stuck |= timer::now() > end;
+        if is_stuck || uart().is_none() {
+            return IS_STUCK.store(is_stuck, Ordering::Relaxed);
         }
-        uart.dr.set(u32::from(byte));
+    }
+    if is_stuck {
+        IS_STUCK.store(false, Ordering::Relaxed);
     }
 }
 

@@ -159,6 +159,18 @@ impl Probe {
         }
     }
 
+    /// Gives an order that must succeed, and whose answer is so long that others may speak in its middle.
+    pub fn long_answer(&self, console: &mut Conversation, order: &str) -> Result<String> {
+        self.take_keyboard(console)?;
+        console.skip_lines();
+        let from = console.seen();
+        console.send(format!("{order}\n"))?;
+        match self.answer_behind(console, from, order, SHORT)? {
+            Answer::Ok(text) => Ok(text),
+            other => bail!("{}: `{order}` ended in {other:x?}", self.name),
+        }
+    }
+
     /// Gives an order that has no answer.
     pub fn order(&self, console: &mut Conversation, order: &str) -> Result<()> {
         self.take_keyboard(console)?;

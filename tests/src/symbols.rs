@@ -8,9 +8,14 @@ use object::{Object, ObjectSymbol, SymbolKind};
 pub struct Symbols(Vec<(u64, String)>);
 
 impl Symbols {
-    /// Those of the ELF file in this checkout.
+    /// Those of the ELF file for QEMU's `virt` in this checkout.
     pub fn read(project: &Project) -> Result<Self> {
-        let file = project.target().join("aarch64-unknown-none-softfloat/release/bulkhead-qemu-virt");
+        Self::of_board(project, "qemu-virt")
+    }
+
+    /// Those of the ELF file for this board.
+    pub fn of_board(project: &Project, board: &str) -> Result<Self> {
+        let file = project.target().join(format!("aarch64-unknown-none-softfloat/release/bulkhead-{board}"));
         let bytes = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
         let elf = object::File::parse(&*bytes).with_context(|| format!("{} is no ELF", file.display()))?;
         let named = elf.symbols().filter(|symbol| symbol.kind() != SymbolKind::File && symbol.address() != 0);

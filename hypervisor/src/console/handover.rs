@@ -9,6 +9,7 @@ use crate::core_local::Core;
 use crate::gic;
 use crate::lock::Lock;
 use crate::partition::{Partition, State as Life};
+use crate::timer;
 use crate::uart;
 use abi::service::{CONSOLE_EL2, Status};
 use abi::{IntId, PartitionId};
@@ -34,6 +35,8 @@ pub fn take(core: &'static Core, partition: &'static Partition) -> Result<(Parti
     }
     if !IS_TAKEN.swap(true, Ordering::AcqRel) {
         IS_PAUSED.store(false, Ordering::Relaxed);
+        // The service does not know of a line that is open.
+        state.mux.flush(timer::now_ms(), &mut |bytes: &[u8]| bytes.iter().for_each(|byte| uart::put(*byte)));
         uart::stop_interrupts();
         // The interrupt is the service's: enabled if it has enabled it.
         let intid = IntId::new(uart::intid());

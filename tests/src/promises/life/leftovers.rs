@@ -18,7 +18,7 @@ pub fn nothing_is_left(console: &mut Conversation) -> Result<()> {
     let filled = AGAIN.ok(console, &format!("ram fill {PATTERN:#x}"))?;
     ensure!(field(&filled, "words") == field(&filled, "found"), "the pattern does not hold: {filled}");
     let seen = AGAIN.ok(console, "poison")?;
-    let dirty = AGAIN.ok(console, "regs")?;
+    let dirty = AGAIN.long_answer(console, "regs")?;
     ensure!(dirty.split_whitespace().count() > 64, "after `poison` ({seen}) `regs` shows only {dirty}");
     AGAIN.order(console, "poisoncrash")?;
     let (_, place) = comes_back_after(console, &AGAIN, &["again/v0: pc "])?;
@@ -33,7 +33,7 @@ pub fn nothing_is_left(console: &mut Conversation) -> Result<()> {
 
 /// Every register has its first value, but x0, the device tree's address; returns what the guest says.
 pub fn registers_are_clean(console: &mut Conversation, probe: &Probe) -> Result<String> {
-    let said = probe.ok(console, "regs")?;
+    let said = probe.long_answer(console, "regs")?;
     let others: Vec<&str> = said.split_whitespace().filter(|word| !word.starts_with("x0=")).collect();
     ensure!(others.is_empty(), "a life of {} begins with {}", probe.name, others.join(" "));
     Ok(said)
