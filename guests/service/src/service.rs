@@ -99,9 +99,6 @@ impl Service {
             let has_worked = self.work();
             let now = timer::now();
             self.watchdog.feed(now);
-            if let Some(disk) = self.disks.iter().find(|disk| disk.is_stuck(now)) {
-                panic!("the disk '{}' does not answer", disk.facts().serial);
-            }
             let has_shown = self.console.pump(now, &mut self.devices);
             if self.console.take_status()
                 && let Some(network) = &self.network
@@ -125,10 +122,15 @@ impl Service {
     }
 
     /// A guest that always has work for it keeps it from sleeping: what is typed must be heard all the same, and what the
-    /// network has to say be said.
+    /// network has to say be said. A disk that has stopped to answer is seen here too: each sleep ends when the watchdog wants to
+    /// be fed.
     #[inline(never)]
     fn breathe(&mut self) {
         self.turns = 0;
+        let now = timer::now();
+        if let Some(disk) = self.disks.iter().find(|disk| disk.is_stuck(now)) {
+            panic!("the disk '{}' does not answer", disk.facts().serial);
+        }
         while self.take_interrupt() {}
         if let Some(network) = &mut self.network {
             network.report();

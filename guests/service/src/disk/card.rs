@@ -208,7 +208,7 @@ impl Card {
     pub(super) unsafe fn submit(
         &mut self,
         work: Work<'_>,
-        pieces: impl Iterator<Item = PhysicalPiece>,
+        pieces: &mut dyn Iterator<Item = PhysicalPiece>,
         ticket: Ticket,
     ) -> Result<(), Full> {
         if !self.has_room() {

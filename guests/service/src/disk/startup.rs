@@ -9,7 +9,6 @@ use crate::watchdog::Watchdog;
 use crate::{dma, say, timer, transports};
 use abi::plan::{SERIAL, Transports};
 use addr::{ByteSize, PAGE_SIZE, Pa};
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ptr::NonNull;
@@ -94,7 +93,7 @@ impl Disk {
         let slots = Slots::new().ok_or(Unfit::Arena)?;
         transport.finish_init();
         let medium = Virtio { place, transport, queue, slots, has_news: false };
-        let mut disk = Self::new(Medium::Virtio(Box::new(medium)), facts);
+        let mut disk = Self::new(Medium::Virtio(medium), facts);
         disk.enable_interrupt(false);
         disk.identify(buffer)?;
         Ok(disk)
