@@ -172,7 +172,11 @@ impl Devices {
                 continue;
             }
             let worked = match (&device.backend, network.as_mut()) {
-                (&Backend::Nic(port), Some(network)) => self.send(number, port, network),
+                (&Backend::Nic(port), Some(network)) => {
+                    let sent = self.send(number, port, network);
+                    network.has_moved |= matches!(sent, Ok(true));
+                    sent
+                }
                 (Backend::Nic(_), None) => Ok(false),
                 (Backend::Sockets(_), _) => device.serve_sockets(&mut self.chain),
                 (Backend::Console(_), _) => device.converse(console, &mut self.chain),

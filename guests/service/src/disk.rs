@@ -131,7 +131,9 @@ impl Disk {
 
     /// Only these devices wait still.
     pub fn keep_waiting(&mut self, is_there: impl Fn(usize) -> bool) {
-        self.waiting.retain(|(device, _)| is_there(*device));
+        if !self.waiting.is_empty() {
+            self.waiting.retain(|(device, _)| is_there(*device));
+        }
     }
 
     /// Whether a request of this many pieces has room.

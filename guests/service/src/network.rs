@@ -46,6 +46,8 @@ pub struct Network {
     pub is_touched: bool,
     /// When the gateway has something to do by itself.
     due: Option<u64>,
+    /// Frames have moved since the last turn that looked.
+    pub has_moved: bool,
     /// A guest's frame was dropped of which nothing was said yet.
     pub has_dropped: bool,
     /// The address outside that was last spoken of.
@@ -83,6 +85,7 @@ impl Network {
             chain: Box::new(Chain::new()),
             is_touched: true,
             due: None,
+            has_moved: false,
             has_dropped: false,
             said: None,
         })

@@ -21,6 +21,9 @@ use alloc::vec::Vec;
 /// Turns without work before the service sleeps: a guest that was given something back often asks for more at once, and
 /// one that asks seldom asks for one thing only. Each costs some 250 instructions; to sleep and wake takes a guest an exit.
 const PATIENCE: u32 = 32;
+/// After frames have moved it sleeps only when none has for so many microseconds: whoever sends in bulk waits for an
+/// acknowledgement now and then, which takes longer than the turns above.
+const NETWORK_PATIENCE_US: u64 = 500;
 /// So many turns in a row without a sleep, and it looks for what it would find there.
 const BREATHE_EVERY: u32 = 64;
 /// While it polls, it looks at EL2's words in each turn with a multiple of this number.
@@ -40,6 +43,8 @@ struct Service {
     idle_turns: u32,
     /// How many of these are worth it.
     patience: u32,
+    /// Frames have moved lately: until this tick it does not sleep.
+    awake_until: u64,
     /// Turns since it last slept or breathed.
     turns: u32,
 }
@@ -88,8 +93,21 @@ pub fn run(plan: &'static Plan, hello: &Hello) -> ! {
     }
     let (used, total) = heap::usage();
     say!("life {}: {}K of {}K in use", hello.restarts + 1, used >> 10, total >> 10);
-    Service { gic, events, console, watchdog, disks, entropy, network, devices, idle_turns: 0, patience: 0, turns: 0 }
-        .serve()
+    Service {
+        gic,
+        events,
+        console,
+        watchdog,
+        disks,
+        entropy,
+        network,
+        devices,
+        idle_turns: 0,
+        patience: 0,
+        awake_until: 0,
+        turns: 0,
+    }
+    .serve()
 }
 
 impl Service {
@@ -111,7 +129,7 @@ impl Service {
             } else {
                 self.idle_turns += 1;
             }
-            if !has_news && !has_worked && !has_shown && self.idle_turns > self.patience {
+            if !has_news && !has_worked && !has_shown && self.idle_turns > self.patience && now >= self.awake_until {
                 self.sleep();
             }
             self.turns += 1;
@@ -160,6 +178,9 @@ impl Service {
         let has_received = self.network.as_mut().is_some_and(|network| {
             let has_received = self.devices.receive(network);
             network.turn();
+            if has_received || core::mem::take(&mut network.has_moved) {
+                self.awake_until = timer::now() + timer::microseconds(NETWORK_PATIENCE_US);
+            }
             has_received
         });
         self.devices.interrupt(false);

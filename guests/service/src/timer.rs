@@ -20,6 +20,11 @@ pub fn ticks(milliseconds: u64) -> u64 {
     CNTFRQ_EL0.get().saturating_mul(milliseconds) / 1000
 }
 
+/// Ticks in this many microseconds.
+pub fn microseconds(count: u64) -> u64 {
+    CNTFRQ_EL0.get().saturating_mul(count) / 1_000_000
+}
+
 /// Milliseconds since the counter was 0.
 pub fn now_ms() -> u64 {
     now() / (CNTFRQ_EL0.get() / 1000).max(1)

@@ -65,7 +65,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "u_boot",
         kinds: &[Kind::V3, Kind::V2],
-        when: When::Always,
+        when: When::LongOn(Kind::V2),
         seconds: 200,
         promises: &[
             promise("B60", "u_boot_reaches_its_prompt_and_takes_commands"),

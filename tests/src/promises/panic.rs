@@ -42,7 +42,7 @@ pub const SCENARIOS: &[Scenario] = &[L10, P09];
 const L10: Scenario = Scenario {
     name: "panic",
     kinds: &[Kind::V3, Kind::V2],
-    when: When::Always,
+    when: When::LongOn(Kind::V2),
     seconds: 180,
     promises: &[
         promise("L10", "a_panic_of_el2_is_named_and_symbolized_and_the_machine_stops"),

@@ -46,7 +46,7 @@ const LIES: u64 = 50_000;
 pub const SCENARIOS: &[Scenario] = &[Scenario {
     name: "channel_linux",
     kinds: &[Kind::V3, Kind::V2],
-    when: When::Always,
+    when: When::LongOn(Kind::V2),
     seconds: 240,
     promises: &[
         promise("N11", "linux_changes_the_rate_and_the_histogram_shows_it"),

@@ -36,7 +36,7 @@ const CRASHES: usize = 5;
 pub const SCENARIOS: &[Scenario] = &[Scenario {
     name: "hvc",
     kinds: &[Kind::V3, Kind::V2],
-    when: When::Always,
+    when: When::LongOn(Kind::V2),
     seconds: 240,
     promises: &[
         promise("N10", "hvc0_asks_for_a_login_and_gives_a_shell"),
