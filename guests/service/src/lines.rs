@@ -37,7 +37,7 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// Those of the plan, if it has any: as guests drive them now, before anybody looks at their levels.
+    /// Those of the plan, if it has any: as guests drive them now.
     pub fn start(pins: &'static Pins, events: &Events) -> Option<Self> {
         let lines = pins.lines.as_slice();
         let mut owners: Vec<_> = lines.iter().map(|line| line.partition).collect();
@@ -56,6 +56,7 @@ impl Lines {
             return None;
         }
         own.drive();
+        own.show();
         let numbers = fmt::from_fn(|f| lines.iter().try_for_each(|line| write!(f, " {}", line.number)));
         say!("plain pins have their guests:{numbers}");
         Some(own)
@@ -130,7 +131,7 @@ impl Lines {
             let [changed, high] = [changed, high].map(|pins| seen_by(self.lines, *owner, pins));
             // It is refused where a partition has something else in its PL061's place: then nobody sees the pin.
             if changed != 0 && hypercall::set_lines(*owner, changed, high).is_err() {
-                say!("a partition has no place for its plain pins");
+                say!("warn: partition {} has no PL061 for its plain pins", owner.number());
             }
         }
     }

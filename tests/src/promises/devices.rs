@@ -114,8 +114,8 @@ fn devices(run: &mut Run) -> Result<()> {
     run.promise("plain_pins_are_what_their_guest_drives", |_| lines::outputs(console, &mut monitor));
     run.promise("plain_pins_of_others_stay_whatever_a_guest_stores", |_| lines::others(console, &mut monitor));
     run.promise("level_of_a_plain_pin_reaches_its_guest_with_an_interrupt", |_| lines::inputs(console, &mut monitor));
-    run.promise("plain_pins_keep_their_level_when_the_service_restarts", |_| {
-        lines::service_restarts(console, &mut monitor)
+    run.promise("plain_pins_keep_their_level_when_the_service_restarts", |run| {
+        lines::service_restarts(console, &mut monitor, &run.directory().join("stores"))
     });
     run.promise("plain_pins_are_inputs_when_a_life_ends", |_| lines::life_ends(console, &mut monitor));
     Ok(())

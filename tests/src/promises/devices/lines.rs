@@ -7,8 +7,9 @@ use super::{FUNCTIONS, OTHER, OWNER};
 use crate::conversation::Conversation;
 use crate::life::{History, is_el2, press_yes};
 use crate::monitor::Monitor;
-use crate::probe::{Probe, field};
+use crate::probe::{Probe, field, number};
 use anyhow::{Context, Result, ensure};
+use std::path::Path;
 use std::time::Instant;
 
 /// The digit of the service partition.
@@ -120,18 +121,42 @@ pub fn inputs(console: &mut Conversation, monitor: &mut Monitor) -> Result<()> {
     Ok(())
 }
 
-/// The service restarts: outputs keep their level, and guests drive them as before.
-pub fn service_restarts(console: &mut Conversation, monitor: &mut Monitor) -> Result<()> {
+/// The service restarts: outputs keep their level all the time, and guests drive them as before.
+pub fn service_restarts(console: &mut Conversation, monitor: &mut Monitor, log: &Path) -> Result<()> {
     let before = pins(monitor)?;
+    monitor.command(&format!("logfile {}", log.display()))?;
+    monitor.command("trace-event memory_region_ops_write on")?;
     press_yes(console, SERVICE, b'r')?;
     let comes_back = |line: &str| line.ends_with("plain pins have their guests: 5 6 17 27 22");
     console.expect_line("the next service", 30, |line| comes_back(line).then_some(()))?;
     let restarts = History::ask(console, "service")?.restarts;
     ensure!(restarts == 1, "the service has restarted {restarts} times");
+    monitor.command("trace-event memory_region_ops_write off")?;
+    let stores = stores(&std::fs::read_to_string(log)?);
+    // Edges are looked for anew, so the log has the service's stores.
+    ensure!(stores.iter().any(|(offset, _)| *offset == 0x4c), "QEMU logged {stores:x?}");
+    let moves = |(offset, value): &&(u64, u64)| match offset {
+        // Levels again, as they were.
+        0x1c => before.iter().enumerate().any(|(pin, (_, high))| value >> pin & 1 != 0 && !high),
+        0x28 => before.iter().enumerate().any(|(pin, (_, high))| value >> pin & 1 != 0 && *high),
+        _ => *offset < 0x18,
+    };
+    let moved = stores.iter().find(moves);
+    ensure!(moved.is_none(), "a pin changed meanwhile: {moved:x?} of {stores:x?}");
     become_(console, monitor, &before, &[])?;
     store(console, &OWNER, DATA, 0x10)?;
     become_(console, monitor, &before, &[(17, (OUTPUT, false)), (27, (OUTPUT, true))])?;
     Ok(())
+}
+
+/// The stores to the registers of pins in QEMU's log: offset and value.
+fn stores(log: &str) -> Vec<(u64, u64)> {
+    let word = |line: &str, name: &str| {
+        let (_, rest) = line.split_once(&format!(" {name} "))?;
+        number(rest.split(' ').next()?)
+    };
+    let own = log.lines().filter(|line| line.contains("name 'bcm2838_gpio'"));
+    own.filter_map(|line| Some((word(line, "addr")? & 0xfff, word(line, "value")?))).collect()
 }
 
 /// A life ends: its pins are inputs, the others' stay; the next life reads the level that an input has had all along.
