@@ -1,4 +1,5 @@
-//! A partition's emulated devices beside console and GIC: the PL061 with the power key, the clock, and the watchdog.
+//! A partition's emulated devices beside console and GIC: the PL061 with power key and plain lines, the clock, and the
+//! watchdog.
 //!
 //! The models are pure (`vgpio`, `watchdog`); here their registers meet the guest's accesses, their lines the vGIC, and
 //! the watchdog's deadlines EL2's timer on vCPU 0's core. Locks are taken like a terminal's: one device, then the vGIC.
@@ -10,6 +11,7 @@ use crate::lock::Lock;
 use crate::partition::Partition;
 use crate::service;
 use crate::timer::{self, Slot};
+use abi::service::{Driven, Status};
 use abi::{IntId, VcpuId, machine};
 use core::sync::atomic::Ordering;
 use manifest::Board;
@@ -20,7 +22,7 @@ use watchdog::{Expiry, Frame, Watchdog};
 
 /// The devices.
 pub struct Devices {
-    gpio: SpinMutex<Line<Pl061>>,
+    gpio: SpinMutex<Gpio>,
     clock: SpinMutex<Pl031>,
     watchdog: SpinMutex<Line<Watchdog>>,
     /// WOR at the start of a life, in ticks: half of the system file's time, as the second expiry ends the life.
@@ -34,6 +36,12 @@ pub struct Devices {
 struct Line<M> {
     model: M,
     level: bool,
+}
+
+/// The PL061, and what the service partition was told of it.
+struct Gpio {
+    line: Line<Pl061>,
+    told: Driven,
 }
 
 impl<M> Line<M> {
@@ -54,7 +62,7 @@ impl Devices {
     pub fn new(partition: &manifest::Partition, board: &Board, has_service: bool) -> Self {
         let wor = timer::ticks(partition.watchdog_ms) / 2;
         Self {
-            gpio: SpinMutex::new(Line::new(Pl061::new())),
+            gpio: SpinMutex::new(Gpio { line: Line::new(Pl061::new()), told: Driven::default() }),
             clock: SpinMutex::new(Pl031::new()),
             watchdog: SpinMutex::new(Line::new(Watchdog::new(wor))),
             wor,
@@ -67,7 +75,10 @@ impl Devices {
 
     /// As at power-on, for a new life.
     pub fn reset(&self) {
-        *self.gpio.hold() = Line::new(Pl061::new());
+        let line = &mut self.gpio.hold().line;
+        line.model.set_pin(machine::POWER_KEY_PIN, false);
+        line.model.reset();
+        line.level = false;
         *self.clock.hold() = Pl031::new();
         *self.watchdog.hold() = Line::new(Watchdog::new(self.wor));
     }
@@ -90,23 +101,54 @@ impl Partition {
 
     /// Presses the power key or lets it go; from any core, `core` being this one.
     pub fn set_power_key(&'static self, core: &'static Core, is_down: bool) {
-        let mut line = self.devices.gpio.hold();
-        line.model.set_pin(machine::POWER_KEY_PIN, is_down);
-        let level = line.model.irq_level();
-        line.drive(core, self, machine::GPIO_INTID, level);
+        let mut gpio = self.devices.gpio.hold();
+        gpio.line.model.set_pin(machine::POWER_KEY_PIN, is_down);
+        self.follow(core, &mut gpio);
+    }
+
+    /// Applies the board's levels to the lines of `mask`; from the service's core.
+    ///
+    /// # Errors
+    /// There is no PL061, or a line beyond it.
+    pub fn set_lines(&'static self, core: &'static Core, mask: u64, levels: u64) -> Result<(), Status> {
+        if !self.devices.has_gpio {
+            return Err(Status::WrongState);
+        }
+        let mask = u8::try_from(mask).map_err(|_| Status::Invalid)? & !(1 << machine::POWER_KEY_PIN);
+        let mut gpio = self.devices.gpio.hold();
+        gpio.line.model.set_pins(mask, levels as u8);
+        self.follow(core, &mut gpio);
+        Ok(())
+    }
+
+    /// A life has ended: it drives nothing any more. On the last core to leave it.
+    pub fn release_lines(&'static self, core: &'static Core) {
+        let mut gpio = self.devices.gpio.hold();
+        gpio.line.model.reset();
+        self.follow(core, &mut gpio);
+    }
+
+    /// Tells the vGIC and the service partition what follows from a change of the PL061. Under its lock: the newest stays.
+    fn follow(&'static self, core: &'static Core, gpio: &mut Gpio) {
+        let level = gpio.line.model.irq_level();
+        gpio.line.drive(core, self, machine::GPIO_INTID, level);
+        let (outputs, high) = gpio.line.model.driven();
+        let driven = Driven { outputs, high };
+        if core::mem::replace(&mut gpio.told, driven) != driven {
+            service::tell_lines(core, self.id, driven);
+        }
     }
 
     /// A guest reads the PL061.
     pub fn gpio_read(&'static self, offset: u64, bytes: u8) -> u64 {
-        u64::from(self.devices.gpio.hold().model.read(offset, u32::from(bytes)))
+        u64::from(self.devices.gpio.hold().line.model.read(offset, u32::from(bytes)))
     }
 
     /// A guest writes the PL061.
     pub fn gpio_write(&'static self, core: &'static Core, offset: u64, bytes: u8, value: u64) {
-        let mut line = self.devices.gpio.hold();
-        line.model.write(offset, u32::from(bytes), value as u32);
-        let level = line.model.irq_level();
-        line.drive(core, self, machine::GPIO_INTID, level);
+        let mut gpio = self.devices.gpio.hold();
+        gpio.line.model.write(offset, u32::from(bytes), value as u32);
+        self.follow(core, &mut gpio);
     }
 
     /// A guest reads its clock.

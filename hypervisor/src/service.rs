@@ -17,8 +17,8 @@ use crate::partition::{self, Partition};
 use crate::timer;
 use crate::virtio::Device;
 use aarch64_cpu::registers::CNTFRQ_EL0;
-use abi::service::{Call, DevicePage, EventPage, ServicePage, Status, TEXT, VERSION};
-use abi::{MAX_CORES, VcpuId, VirtioId, plan};
+use abi::service::{Call, DevicePage, Driven, EventPage, ServicePage, Status, TEXT, VERSION};
+use abi::{MAX_CORES, PartitionId, VcpuId, VirtioId, plan};
 use addr::{PAGE_SIZE, Pa};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use spin::Once;
@@ -116,6 +116,15 @@ pub fn tell_channels(core: &'static Core) {
     tell(core, pages, &pages.events.channels);
 }
 
+/// Tells the service what a guest drives at its PL061. In the order in which it changes: under the PL061's lock.
+pub fn tell_lines(core: &'static Core, partition: PartitionId, driven: Driven) {
+    let Some(pages) = PAGES.get() else { return };
+    if let Some(word) = pages.events.driven.get(partition.index()) {
+        word.store(driven.word(), Ordering::Relaxed);
+        tell_console(core);
+    }
+}
+
 /// Tells the service whether all other partitions have stopped for good.
 pub fn tell_over(core: &'static Core, is_over: bool) {
     let Some(pages) = PAGES.get() else { return };
@@ -207,6 +216,7 @@ fn answer(
             let (bytes, text) = (usize::try_from(first).unwrap_or(usize::MAX), text(frame, 2));
             console::service_says(partition, text.get(..bytes).ok_or(Status::Invalid)?);
         }
+        Call::SetLines => partition_of(first)?.set_lines(core, second, third)?,
         Call::SetClock => CLOCK.store(first.wrapping_sub(timer::now() / CNTFRQ_EL0.get().max(1)), Ordering::Relaxed),
         Call::DeviceState
         | Call::DeviceQueue

@@ -41,6 +41,14 @@ pub const GPIO_SIZE: u64 = 0x1000;
 pub const GPIO_INTID: IntId = IntId::spi(7);
 /// The PL061's pin that the power key pulls high.
 pub const POWER_KEY_PIN: u8 = 3;
+/// Most plain pins of the board that a partition has: the PL061's others.
+pub const MAX_LINES: usize = 7;
+
+/// The PL061's pin that stands for a partition's plain pin `n` of the board, counted upwards by the board's numbers.
+pub const fn line_pin(n: u8) -> u8 {
+    n + (n >= POWER_KEY_PIN) as u8
+}
+
 /// SBSA generic watchdog: the control frame. Only in partitions whose system file asks for one.
 pub const WATCHDOG: Ipa = Ipa::new(0x090d_0000);
 /// SBSA generic watchdog: the refresh frame.

@@ -11,7 +11,7 @@ use heapless::{String, Vec};
 use serde::{Deserialize, Serialize};
 
 /// First eight bytes of the payload.
-pub const MAGIC: [u8; 8] = *b"BHPLAN\x00\x04";
+pub const MAGIC: [u8; 8] = *b"BHPLAN\x00\x05";
 /// Bytes before the postcard blob.
 pub const HEADER: usize = 16;
 /// Largest payload in bytes.
@@ -60,13 +60,17 @@ pub struct Plan {
     pub pins: Option<Pins>,
 }
 
-/// What the service sets once, at the start of each life.
+/// What the service sets at the start of each life, and the plain pins.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pins {
     /// The page with the registers of all pins.
     pub registers: Pa,
-    /// What each does.
+    /// What each does, but for the plain ones.
     pub pins: Vec<Pin, MAX_PINS>,
+    /// The plain ones, which guests drive and read themselves.
+    pub lines: Vec<Line, MAX_PINS>,
+    /// The interrupt for edges at pins of the header, level.
+    pub intid: IntId,
     /// The page with the registers of all clocks, where a partition has PWM, whose clock nobody else starts.
     pub pwm_clock: Option<Pa>,
 }
@@ -80,6 +84,17 @@ pub struct Pin {
     pub code: u8,
     /// Its resistor.
     pub pull: Pull,
+}
+
+/// A plain pin of the board, and the pin of a guest's PL061 that stands for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// The board's pin.
+    pub number: u8,
+    /// Whose it is.
+    pub partition: PartitionId,
+    /// The PL061's pin ([`crate::machine::line_pin`]).
+    pub place: u8,
 }
 
 /// A pin's resistor inside the chip.

@@ -66,11 +66,14 @@ pub enum Call {
     Log,
     /// (seconds since 1970): the time of day now, for the partitions' PL031.
     SetClock,
+    /// (partition, mask, levels): the levels of those pins of its PL061 that the mask names, a bit for each. The power
+    /// key's is not among them. [`Status::WrongState`]: its guest machine has no PL061.
+    SetLines,
 }
 
 impl Call {
     /// How many there are.
-    pub const COUNT: u32 = Self::SetClock as u32 + 1;
+    pub const COUNT: u32 = Self::SetLines as u32 + 1;
     /// Its function id.
     pub const fn function(self) -> u32 {
         FIRST_FUNCTION + self as u32
@@ -94,6 +97,7 @@ impl Call {
             Command,
             Log,
             SetClock,
+            SetLines,
         ];
         let place = function.wrapping_sub(FIRST_FUNCTION);
         if place < Self::COUNT { Some(ALL[place as usize]) } else { None }
@@ -198,6 +202,29 @@ pub struct EventPage {
     pub is_over: AtomicU64,
     /// Changes when somebody has rung a channel that the service has an end of, or EL2 has cleared it.
     pub channels: AtomicU64,
+    /// [`Driven`] of the partition with this number: the newest state, not an event. What changes here is told as
+    /// something new at the console is.
+    pub driven: [AtomicU64; crate::MAX_PARTITIONS],
+}
+
+/// What a guest drives at its PL061, a bit for each pin there. 0 from the end of a life to the first store of the next.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Driven {
+    /// Its outputs.
+    pub outputs: u8,
+    /// Those of them that are high.
+    pub high: u8,
+}
+
+impl Driven {
+    /// As a word of [`EventPage::driven`].
+    pub const fn word(self) -> u64 {
+        (self.high as u64) << 8 | self.outputs as u64
+    }
+    /// What such a word says.
+    pub const fn from_word(word: u64) -> Self {
+        Self { outputs: word as u8, high: (word >> 8) as u8 }
+    }
 }
 
 /// EL2 writes, the service reads: a record for each device of [`MAX_DEVICES`].
@@ -247,6 +274,13 @@ mod tests {
         }
         assert_eq!(Command::from_number(Command::Unknown as u64 + 1), None);
         assert_eq!(Command::from_number(u64::MAX), None);
+    }
+
+    #[test]
+    fn what_is_driven_survives_its_word() {
+        let driven = Driven { outputs: 0x81, high: 0x80 };
+        assert_eq!(Driven::from_word(driven.word()), driven);
+        assert_eq!(Driven::default().word(), 0);
     }
 
     #[test]

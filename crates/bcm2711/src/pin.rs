@@ -141,7 +141,7 @@ pub fn pull_control(n: usize, old: u32, pins: &[Pin]) -> u32 {
 }
 
 /// `old` with the fields of those pins whose place is in register `n`: `count` fields of `bits` bits to a register.
-fn with_fields(n: usize, old: u32, count: usize, bits: u32, fields: impl Iterator<Item = (u8, u32)>) -> u32 {
+pub(crate) fn with_fields(n: usize, old: u32, count: usize, bits: u32, fields: impl Iterator<Item = (u8, u32)>) -> u32 {
     let mask = (1u32 << bits) - 1;
     let own = fields.filter(|(pin, _)| *pin < PINS && usize::from(*pin) / count == n);
     own.fold(old, |value, (pin, field)| {

@@ -25,6 +25,16 @@ impl Pl061 {
         Self { pins: 0, outputs: 0, direction: 0, sense: 0, both_edges: 0, event: 0, mask: 0, mode: 0, edges: 0 }
     }
 
+    /// As after reset, but for the levels that are applied from outside: those are nobody's state.
+    pub const fn reset(&mut self) {
+        *self = Self { pins: self.pins, ..Self::new() };
+    }
+
+    /// Which pins are outputs, and which of those are high.
+    pub const fn driven(&self) -> (u8, u8) {
+        (self.direction, self.outputs & self.direction)
+    }
+
     /// The level of the interrupt line.
     pub const fn irq_level(&self) -> bool {
         self.raw_interrupts() & self.mask != 0
@@ -35,7 +45,12 @@ impl Pl061 {
     /// Linux looks at a key again 5 ms after its edge, so a press has to last longer; QEMU's takes 100 ms.
     pub const fn set_pin(&mut self, pin: u8, high: bool) {
         let bit = if pin < 8 { 1 << pin } else { 0 };
-        let pins = if high { self.pins | bit } else { self.pins & !bit };
+        self.set_pins(bit, if high { bit } else { 0 });
+    }
+
+    /// Applies levels to the pins of `mask` from outside.
+    pub const fn set_pins(&mut self, mask: u8, levels: u8) {
+        let pins = self.pins & !mask | levels & mask;
         let changed = (self.pins ^ pins) & !self.direction & !self.sense;
         self.edges |= changed & (self.both_edges | !(pins ^ self.event));
         self.pins = pins;

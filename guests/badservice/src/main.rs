@@ -138,6 +138,14 @@ fn out_of_range(trial: &mut Trial) {
     for bytes in [TEXT as u64 + 1, 1 << 32, u64::MAX] {
         trial.must(Call::Log, &[bytes], Status::Invalid);
     }
+    for partition in [16, 1 << 8, 1 << 32, u64::MAX] {
+        trial.must(Call::SetLines, &[partition, 1, 1], Status::Invalid);
+    }
+    // Every line that there can be; the power key is none.
+    trial.must(Call::SetLines, &[0, 0xff, u64::MAX], Status::Ok);
+    for mask in [1 << 8, 1 << 32, u64::MAX] {
+        trial.must(Call::SetLines, &[0, mask, 1], Status::Invalid);
+    }
     for source in [0xfe, 1 << 8, CONSOLE_EL2 + (1 << 8), u64::MAX] {
         trial.must(Call::ConsoleRead, &[source], Status::Invalid);
     }

@@ -2,8 +2,8 @@
 
 use crate::arch::insn;
 use crate::hypercall::Hello;
-use abi::MAX_CORES;
-use abi::service::{DevicePage, EventPage, ServicePage};
+use abi::service::{DevicePage, Driven, EventPage, ServicePage};
+use abi::{MAX_CORES, PartitionId};
 use core::sync::atomic::{AtomicU64, Ordering, fence};
 
 /// What is new.
@@ -54,6 +54,12 @@ impl Events {
     /// Whether [`Events::look`] would see something.
     pub fn has_news(&self) -> bool {
         self.page.cores.iter().zip(&self.cores).any(|(word, seen)| word.load(Ordering::Relaxed) != *seen)
+    }
+
+    /// What a guest drives at its PL061, as it was at the last look or has been since.
+    pub fn driven(&self, partition: PartitionId) -> Driven {
+        let word = self.page.driven.get(partition.index());
+        Driven::from_word(word.map_or(0, |word| word.load(Ordering::Relaxed)))
     }
 
     /// Whether all other partitions have stopped for good.

@@ -221,6 +221,11 @@ pub fn log(text: &[u8]) -> Result<(), Status> {
     call(Call::Log, &arguments).map(drop)
 }
 
+/// [`Call::SetLines`].
+pub fn set_lines(partition: PartitionId, mask: u8, levels: u8) -> Result<(), Status> {
+    call(Call::SetLines, &[partition.number().into(), mask.into(), levels.into()]).map(drop)
+}
+
 /// [`Call::SetClock`].
 pub fn set_clock(seconds: u64) -> Result<(), Status> {
     call(Call::SetClock, &[seconds]).map(drop)

@@ -23,6 +23,7 @@ mod heap;
 mod hooks;
 mod hypercall;
 mod kept;
+mod lines;
 mod map;
 mod memory;
 mod network;

@@ -1,4 +1,5 @@
 //! The board's pins, and the clock of its PWM blocks: set once at the start of a life, as the plan says.
+//! Plain pins are in lines.rs.
 //!
 //! Both are registers for all partitions at once, so nobody else reaches them. What is set already stays untouched: a new
 //! life of the service disturbs no bus and no motor.
@@ -30,7 +31,7 @@ pub fn set(pins: &Pins) {
 }
 
 /// Writes those of `count` registers from `first` on whose value is to be another.
-fn change(block: Registers, first: u64, count: usize, value: impl Fn(usize, u32) -> u32) {
+pub fn change(block: Registers, first: u64, count: usize, value: impl Fn(usize, u32) -> u32) {
     for n in 0..count {
         let at = first + 4 * n as u64;
         let old = block.read32(at);
@@ -56,7 +57,8 @@ fn start_pwm(clocks: Registers) {
     PWM_STEPS.iter().for_each(|(at, value)| clocks.write32(*at, *value));
 }
 
-fn registers(at: Pa) -> Registers {
+/// A page of registers that the plan names.
+pub fn registers(at: Pa) -> Registers {
     // SAFETY: the plan says that this page of registers is there, and map.rs maps it; nothing in it starts DMA.
     unsafe { Registers::new(at.as_u64()) }
 }

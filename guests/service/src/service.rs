@@ -10,6 +10,7 @@ use crate::firmware::Firmware;
 use crate::gic::Gic;
 use crate::hypercall::Hello;
 use crate::kept::Kept;
+use crate::lines::Lines;
 use crate::network::Network;
 use crate::uplink::Uplink;
 use crate::watchdog::Watchdog;
@@ -39,6 +40,7 @@ struct Service {
     entropy: Option<Entropy>,
     network: Option<Network>,
     devices: Devices,
+    lines: Option<Lines>,
     /// Turns since there was work for a disk or a guest.
     idle_turns: u32,
     /// How many of these are worth it.
@@ -73,6 +75,10 @@ pub fn run(plan: &'static Plan, hello: &Hello) -> ! {
     gic.enable(console.uart().intid());
 
     plan.pins.iter().for_each(pins::set);
+    let lines = plan.pins.as_ref().and_then(|pins| Lines::start(pins, &events));
+    if let Some(lines) = &lines {
+        gic.enable(lines.intid());
+    }
     // The gateway wants numbers that nobody can guess.
     let wants_entropy = plan.network.is_some() || plan.devices.iter().any(|device| device.kind == Kind::Entropy);
     watchdog.feed(timer::now());
@@ -93,7 +99,7 @@ pub fn run(plan: &'static Plan, hello: &Hello) -> ! {
     }
     let (used, total) = heap::usage();
     say!("life {}: {}K of {}K in use", hello.restarts + 1, used >> 10, total >> 10);
-    Service {
+    let mut service = Service {
         gic,
         events,
         console,
@@ -102,12 +108,13 @@ pub fn run(plan: &'static Plan, hello: &Hello) -> ! {
         entropy,
         network,
         devices,
+        lines,
         idle_turns: 0,
         patience: 0,
         awake_until: 0,
         turns: 0,
-    }
-    .serve()
+    };
+    service.serve()
 }
 
 impl Service {
@@ -150,6 +157,9 @@ impl Service {
             panic!("the disk '{}' does not answer", disk.facts().serial);
         }
         while self.take_interrupt() {}
+        if let Some(lines) = &mut self.lines {
+            lines.breathe();
+        }
         if let Some(network) = &mut self.network {
             network.report();
         }
@@ -165,6 +175,9 @@ impl Service {
         }
         if news.any {
             self.console.set_over(self.events.is_over());
+            if let Some(lines) = &mut self.lines {
+                lines.look(&self.events);
+            }
         }
         news.any
     }
@@ -211,8 +224,10 @@ impl Service {
         if !has_work && !has_completed && !self.events.has_news() && !self.devices.has_news() {
             let network = self.network.as_ref().and_then(Network::deadline);
             let disk = self.disks.iter().filter_map(Disk::deadline).min();
-            let deadlines = [self.watchdog.deadline(), self.console.deadline(), self.devices.deadline(), network, disk];
-            timer::wake_at(deadlines.into_iter().flatten().min());
+            let lines = self.lines.as_ref().and_then(Lines::deadline);
+            let own = [self.watchdog.deadline(), self.console.deadline(), self.devices.deadline()];
+            let deadlines = own.into_iter().chain([network, disk, lines]);
+            timer::wake_at(deadlines.flatten().min());
             insn::wfi();
             // Without I/O it sleeps again at once.
             self.patience = 0;
@@ -226,14 +241,20 @@ impl Service {
     }
 
     fn take_interrupt(&mut self) -> bool {
-        let Self { gic, console, disks, network, .. } = self;
+        let Self { gic, console, disks, network, lines, .. } = self;
         let uplink = network.as_mut().and_then(|network| network.uplink.as_mut());
-        gic.take(|intid| quiet(intid, console, disks, uplink))
+        gic.take(|intid| quiet(intid, console, disks, uplink, lines.as_mut()))
     }
 }
 
 /// Takes away what asserts an interrupt. What it stands for is found by the next turn.
-fn quiet(intid: IntId, console: &mut Console, disks: &mut [Disk], uplink: Option<&mut Uplink>) {
+fn quiet(
+    intid: IntId,
+    console: &mut Console,
+    disks: &mut [Disk],
+    uplink: Option<&mut Uplink>,
+    lines: Option<&mut Lines>,
+) {
     if intid == machine::VIRTUAL_TIMER {
         timer::wake_at(None);
     } else if intid == console.uart().intid() {
@@ -243,5 +264,7 @@ fn quiet(intid: IntId, console: &mut Console, disks: &mut [Disk], uplink: Option
         disk.acknowledge();
     } else if let Some(uplink) = uplink.filter(|uplink| uplink.place().intid == intid) {
         uplink.acknowledge();
+    } else if let Some(lines) = lines.filter(|lines| lines.intid() == intid) {
+        lines.acknowledge();
     }
 }

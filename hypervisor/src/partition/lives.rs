@@ -264,6 +264,7 @@ impl Partition {
             vcpu::wipe(core);
             if self.lives.leaving.fetch_sub(1, Ordering::AcqRel) == 1 {
                 self.virtio.iter().for_each(|device| device.end_life(core));
+                self.release_lines(core);
                 self.lives.has_told_devices.store(true, Ordering::Release);
                 if self.serves {
                     service::forget(core);

@@ -22,8 +22,8 @@ pub const DEVICES: &[Device] = &[
     page("pwm", 0xfe20_c000, &[], "brcm,bcm2835-pwm"),
     page("aux", 0xfe21_5000, &[IntId::spi(93)], "brcm,bcm2835-aux"),
     page("i2c1", 0xfe80_4000, &[IntId::spi(117)], "brcm,bcm2835-i2c"),
-    // For the service partition alone.
-    page(manifest::PINS, 0xfe20_0000, &[], "brcm,bcm2711-gpio"),
+    // For the service partition alone. The interrupt is that of the header's bank of pins.
+    page(manifest::PINS, 0xfe20_0000, &[IntId::spi(113)], "brcm,bcm2711-gpio"),
     page(manifest::CLOCKS, 0xfe10_1000, &[], "brcm,bcm2711-cprman"),
     service::MAILBOX_DEVICE,
     service::RANDOM_DEVICE,

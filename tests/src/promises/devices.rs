@@ -4,6 +4,8 @@
 //! not there for another, on what QEMU's raspi4b has of the chip: an I2C master, and the auxiliary block, whose mini
 //! UART has an interrupt at the GIC. QEMU connects none of I2C and SPI.
 
+mod lines;
+
 use crate::conversation::Conversation;
 use crate::machine::Recipe;
 use crate::monitor::{Monitor, Socket};
@@ -57,13 +59,18 @@ pub const SCENARIOS: &[Scenario] = &[Scenario {
     name: "devices_of_raspi4b",
     kinds: &[Kind::Pi],
     when: When::Always,
-    seconds: 120,
+    seconds: 180,
     promises: &[
         promise("P07", "service_partition_sets_pins_and_the_clock_of_pwm"),
         promise("P07", "assigned_i2c_master_works_for_its_owner"),
         promise("P07", "interrupt_of_an_assigned_device_comes_once"),
         promise("P07", "assigned_devices_abort_for_another_partition"),
         promise("P07", "devices_of_nobody_abort_for_everybody"),
+        promise("P07", "plain_pins_are_what_their_guest_drives"),
+        promise("P07", "plain_pins_of_others_stay_whatever_a_guest_stores"),
+        promise("P07", "level_of_a_plain_pin_reaches_its_guest_with_an_interrupt"),
+        promise("P07", "plain_pins_keep_their_level_when_the_service_restarts"),
+        promise("P07", "plain_pins_are_inputs_when_a_life_ends"),
     ],
     body: devices,
 }];
@@ -77,7 +84,8 @@ fn devices(run: &mut Run) -> Result<()> {
     let mut monitor = socket.accept(run)?;
     let console = &mut machine.console;
     let pins_are_set = |line: &str| line.ends_with("pins are set: 2 3 11 18 21");
-    let begins = [OWNER, OTHER].map(|probe| move |line: &str| probe.begins(line));
+    // The service takes the console meanwhile, and does not know that EL2 had a line open there.
+    let begins = [OWNER, OTHER].map(|probe| move |line: &str| line.contains(&format!("{}| probe: ready", probe.name)));
     console.expect_lines("the first lives", 30, &[&begins[0], &begins[1], &pins_are_set])?;
     run.promise("service_partition_sets_pins_and_the_clock_of_pwm", |_| pins(&mut monitor));
     run.promise("assigned_i2c_master_works_for_its_owner", |_| i2c(console));
@@ -103,6 +111,13 @@ fn devices(run: &mut Run) -> Result<()> {
         }
         Ok(())
     });
+    run.promise("plain_pins_are_what_their_guest_drives", |_| lines::outputs(console, &mut monitor));
+    run.promise("plain_pins_of_others_stay_whatever_a_guest_stores", |_| lines::others(console, &mut monitor));
+    run.promise("level_of_a_plain_pin_reaches_its_guest_with_an_interrupt", |_| lines::inputs(console, &mut monitor));
+    run.promise("plain_pins_keep_their_level_when_the_service_restarts", |run| {
+        lines::service_restarts(console, &mut monitor, &run.directory().join("stores"))
+    });
+    run.promise("plain_pins_are_inputs_when_a_life_ends", |_| lines::life_ends(console, &mut monitor));
     Ok(())
 }
 

@@ -8,27 +8,46 @@ use crate::devices;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::file::{PartitionFile, PinFile, SystemFile};
 use crate::near;
-use abi::plan::{Pin, Pins};
+use abi::PartitionId;
+use abi::machine::{MAX_LINES, line_pin};
+use abi::plan::{Line, Pin, Pins};
 use bcm2711::pin::{CONSOLE, HEADER, PINS as ALL};
 use bcm2711::{Block, Kind, Signal};
 use manifest::{CLOCKS, PINS};
 
-/// A line that a program of the partition drives itself.
+/// A pin that a program of the partition drives and reads itself, at its PL061.
 const PLAIN: &str = "gpio";
 
 /// What the service partition sets, if anything; `None` where a mistake leaves something open.
 pub fn resolve(file: &SystemFile) -> Option<Option<Pins>> {
     let platform = *file.board.value()?;
     let all = file.partitions.iter().flat_map(|partition| &partition.pins);
-    let mut pins: Vec<Pin> = all.map(|pin| Some(signal(platform.signals, pin)?.setting())).collect::<Option<_>>()?;
+    let set = all.filter(|pin| pin.function.0 != PLAIN);
+    let mut pins: Vec<Pin> = set.map(|pin| Some(signal(platform.signals, pin)?.setting())).collect::<Option<_>>()?;
     pins.sort_by_key(|pin| pin.number);
+    let of = |(n, partition)| lines(partition).map(move |line| Line { partition: PartitionId::new(n), ..line });
+    let lines: Vec<Line> = (0..).zip(&file.partitions).flat_map(of).collect();
     let has_pwm = file.partitions.iter().any(|partition| pwm(platform, partition).is_some());
-    if pins.is_empty() && !has_pwm {
+    if pins.is_empty() && lines.is_empty() && !has_pwm {
         return Some(None);
     }
-    let at = |name| Some(platform.board.device(name)?.1.start);
-    let pwm_clock = if has_pwm { Some(at(CLOCKS)?) } else { None };
-    Some(Some(Pins { registers: at(PINS)?, pins: heapless::Vec::from_slice(&pins).ok()?, pwm_clock }))
+    let device = |name| Some(platform.board.device(name)?.1);
+    let pwm_clock = if has_pwm { Some(device(CLOCKS)?.start) } else { None };
+    let block = device(PINS)?;
+    Some(Some(Pins {
+        registers: block.start,
+        pins: heapless::Vec::from_slice(&pins).ok()?,
+        lines: heapless::Vec::from_slice(&lines).ok()?,
+        intid: block.intids.first().copied()?,
+        pwm_clock,
+    }))
+}
+
+/// The plain pins of `partition`, upwards, with their places in its PL061; whose they are is left open.
+pub fn lines(partition: &PartitionFile) -> impl Iterator<Item = Line> {
+    let plain = partition.pins.iter().filter(|pin| pin.function.0 == PLAIN);
+    let numbers = plain.filter_map(|pin| u8::try_from(pin.pin.0).ok()).take(MAX_LINES);
+    (0..).zip(numbers).map(|(n, number)| Line { number, partition: PartitionId::new(0), place: line_pin(n) })
 }
 
 /// Where `partition` names PWM.
@@ -72,6 +91,7 @@ pub fn check(file: &SystemFile, found: &mut Vec<Diagnostic>) {
             let help = "add a [service] with a core of its own, such as `cores = [0]`: it starts that clock";
             found.push(Diagnostic::new(span, title, help));
         }
+        found.extend(crowd(partition));
         for pin in &partition.pins {
             let mistake = absent(pin)
                 .or_else(|| taken(partition, pin, &before))
@@ -81,6 +101,15 @@ pub fn check(file: &SystemFile, found: &mut Vec<Diagnostic>) {
             before.push((partition, pin));
         }
     }
+}
+
+/// Whether it has more plain pins than its PL061 has places.
+fn crowd(partition: &PartitionFile) -> Option<Diagnostic> {
+    let plain = partition.pins.iter().filter(|pin| pin.function.0 == PLAIN);
+    let (count, first) = (plain.clone().count(), plain.clone().nth(MAX_LINES)?);
+    let title = format!("{} has {count} plain pins", partition.title());
+    let help = format!("give it at most {MAX_LINES}: a PL061 has eight, and one is the power key's");
+    Some(Diagnostic::new(first.function.1.clone(), title, help))
 }
 
 /// What is wrong with the number.
@@ -114,10 +143,7 @@ fn function(platform: &Platform, partition: &PartitionFile, pin: &PinFile) -> Op
     let number = pin.pin.0;
     let report = |title: String, help: String| Some(Diagnostic::new(span.clone(), title, help));
     if name == PLAIN {
-        return report(
-            format!("pin {number} cannot be a plain line: no partition reaches the registers of pins"),
-            "name a line of a device, such as \"i2c1.sda\"".to_owned(),
-        );
+        return None;
     }
     if signal(platform.signals, pin).is_none() {
         return report(format!("pin {number} cannot be '{name}'"), elsewhere(platform.signals, pin));
@@ -144,7 +170,8 @@ fn elsewhere(signals: &[Signal], pin: &PinFile) -> String {
         return format!("'{name}' is on pin {}", places.join(" or "));
     }
     let own = signals.iter().filter(|signal| u16::from(signal.pin) == number);
-    let names: Vec<String> = own.map(|signal| format!("{}.{}", signal.block, signal.line)).collect();
+    let mut names: Vec<String> = own.map(|signal| format!("{}.{}", signal.block, signal.line)).collect();
+    names.push(PLAIN.to_owned());
     match near::nearest(name, names.iter().map(String::as_str)) {
         Some(near) => format!("did you mean \"{near}\"?"),
         None => format!("it can be {}", near::list(names.iter().map(String::as_str))),
@@ -153,7 +180,8 @@ fn elsewhere(signals: &[Signal], pin: &PinFile) -> String {
 
 /// Whether another pin is the same line: two pins would feed one input.
 fn twice(partition: &PartitionFile, pin: &PinFile, before: &[(&PartitionFile, &PinFile)]) -> Option<Diagnostic> {
-    let (owner, first) = before.iter().find(|(_, other)| other.function.0 == pin.function.0)?;
+    let is_same = |other: &PinFile| other.function.0 == pin.function.0 && pin.function.0 != PLAIN;
+    let (owner, first) = before.iter().find(|(_, other)| is_same(other))?;
     let title = format!("'{}' is on pin {} and on pin {}", pin.function.0, first.pin.0, pin.pin.0);
     let mistake = Diagnostic::new(pin.function.1.clone(), title, "choose one of them");
     Some(mistake.label(partition.title()).also(first.function.1.clone(), owner.title()))

@@ -2,7 +2,7 @@
 //!
 //! Nothing random goes in (no `rng-seed`, no `kaslr-seed`): the same system file gives the same image, byte for byte.
 
-use abi::plan::Transports;
+use abi::plan::{Line, Transports};
 use abi::{IntId, machine};
 use addr::{Ipa, Region};
 use bcm2711::Block;
@@ -26,6 +26,8 @@ const CLOCK_PHANDLE: u32 = 2;
 const GPIO_PHANDLE: u32 = 3;
 const POOL_PHANDLE: u32 = 4;
 
+/// Pins of a PL061.
+const PL061_PINS: u8 = 8;
 /// Linux's KEY_POWER.
 const KEY_POWER: u32 = 116;
 /// GPIO flag of the bindings: the key pulls its pin high.
@@ -70,6 +72,8 @@ pub struct Guest<'a> {
     pub blocks: &'a [&'static Block],
     /// Whether there is a PL061 with the power key.
     pub has_power_key: bool,
+    /// The board's plain pins that are at that PL061.
+    pub lines: &'a [Line],
     /// What the watchdog waits for unless the guest says otherwise, in milliseconds. 0: there is none.
     pub watchdog_ms: u32,
     /// Whether there is a PL031.
@@ -126,7 +130,7 @@ pub fn build(guest: &Guest<'_>, gic: GicVersion) -> Vec<u8> {
         )
         .with_child(console());
     if guest.has_power_key {
-        root = root.with_child(gpio()).with_child(keys());
+        root = root.with_child(gpio(guest.lines)).with_child(keys());
     }
     if guest.watchdog_ms != 0 {
         root = root.with_child(watchdog(guest.watchdog_ms));
@@ -288,9 +292,10 @@ fn console() -> DeviceTreeNode {
 }
 
 /// The PL061 of the power key, as QEMU describes it. Linux's binding wants it to be an interrupt controller as well;
-/// no driver asks for that, and dtc would then miss `#address-cells`, which the binding forbids.
-fn gpio() -> DeviceTreeNode {
-    node(&unit("pl061", machine::GPIO.as_u64()))
+/// no driver asks for that, and dtc would then miss `#address-cells`, which the binding forbids. Its plain pins have names,
+/// by which a program finds them.
+fn gpio(lines: &[Line]) -> DeviceTreeNode {
+    let gpio = node(&unit("pl061", machine::GPIO.as_u64()))
         .with("phandle", GPIO_PHANDLE)
         .with("compatible", ["arm,pl061", "arm,primecell"].as_slice())
         .with("reg", reg(machine::GPIO.as_u64(), machine::GPIO_SIZE))
@@ -298,7 +303,17 @@ fn gpio() -> DeviceTreeNode {
         .with("gpio-controller", [0u8; 0])
         .with("#gpio-cells", 2u32)
         .with("clocks", CLOCK_PHANDLE)
-        .with("clock-names", "apb_pclk")
+        .with("clock-names", "apb_pclk");
+    if lines.is_empty() {
+        return gpio;
+    }
+    let name = |place| match lines.iter().find(|line| line.place == place) {
+        Some(line) => format!("gpio{}", line.number),
+        None if place == machine::POWER_KEY_PIN => "power".to_owned(),
+        None => String::new(),
+    };
+    let names: Vec<String> = (0..PL061_PINS).map(name).collect();
+    gpio.with("gpio-line-names", names.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 fn keys() -> DeviceTreeNode {

@@ -1,8 +1,9 @@
 //! Devices and pins of a Raspberry Pi 4 in system files that are right (promises P06, P07). What is wrong is in `bad/`.
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
+use abi::PartitionId;
 use abi::machine::DEVICES_END;
-use abi::plan::{Pin, Pull};
+use abi::plan::{Line, Pin, Pull};
 use bulkhead::file::Source;
 use bulkhead::plan::{Plan, plan};
 use manifest::PayloadKind;
@@ -87,6 +88,40 @@ fn p07_the_service_partition_is_told_of_every_pin() {
     assert_eq!(pins.pins, [pin(2, 4, Pull::Up), pin(3, 4, Pull::Up), pin(18, 2, Pull::None), pin(20, 3, Pull::None)]);
     let map = bulkhead::map::table(&plan);
     assert!(map.contains("pin 18") && map.contains("control: pwm0.0"), "{map}");
+}
+
+#[test]
+fn p07_plain_pins_are_at_the_pl061_of_their_guest() {
+    let plan = planned(
+        "plain",
+        "devices = [\"i2c1\"]\npins = { 27 = \"gpio\", 4 = \"gpio\", 17 = \"gpio\", 2 = \"i2c1.sda\", 6 = \"gpio\" }",
+        "pins = { 22 = \"gpio\" }",
+    );
+    let line = |number, partition, place| Line { number, partition: PartitionId::new(partition), place };
+    let pins = plan.service.as_ref().unwrap().pins.as_ref().unwrap();
+    // The PL061's pin 3 is the power key.
+    assert_eq!(pins.lines, [line(4, 0, 0), line(6, 0, 1), line(17, 0, 2), line(27, 0, 4), line(22, 1, 0)]);
+    assert_eq!((pins.pins.len(), pins.intid.number(), pins.pwm_clock), (1, 113 + 32, None));
+    let names = |partition: usize| {
+        let payloads = &plan.system.partitions[partition].payloads;
+        let tree = payloads.iter().position(|payload| payload.kind == PayloadKind::DeviceTreeV2).unwrap();
+        let tree = fdt::Fdt::new(&plan.contents[partition][tree]).unwrap();
+        let names = tree.find_node("/pl061@9030000").unwrap().property("gpio-line-names").unwrap().value;
+        String::from_utf8(names.to_vec()).unwrap()
+    };
+    assert_eq!(names(0), "gpio4\0gpio6\0gpio17\0power\0gpio27\0\0\0\0");
+    assert_eq!(names(1), "gpio22\0\0\0power\0\0\0\0\0");
+    let map = bulkhead::map::table(&plan);
+    assert!(map.contains("pin 22") && map.contains("control: gpio"), "{map}");
+}
+
+#[test]
+fn p07_seven_plain_pins_and_no_device_are_enough() {
+    let keys =
+        "pins = { 5 = \"gpio\", 6 = \"gpio\", 7 = \"gpio\", 8 = \"gpio\", 9 = \"gpio\", 10 = \"gpio\", 11 = \"gpio\" }";
+    let plan = planned("seven", keys, "");
+    let lines = &plan.service.as_ref().unwrap().pins.as_ref().unwrap().lines;
+    assert_eq!(lines.iter().map(|line| line.place).collect::<Vec<_>>(), [0, 1, 2, 4, 5, 6, 7]);
 }
 
 #[test]

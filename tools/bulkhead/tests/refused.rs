@@ -230,6 +230,7 @@ refusals! {
     p07_pin_device
     p07_pin_line_twice
     p07_pin_no_service
+    p07_pin_crowd
     p07_pin_forms
     p07_pins_elsewhere
     p07_pwm_no_service

@@ -38,6 +38,8 @@ fn bad_service(run: &mut Run) -> Result<()> {
     const DRIVER_FEATURES_SEL: u64 = machine::VIRTIO.as_u64() + 0x24;
     const READY: u64 = 15;
     const BROKEN: u64 = READY | 64;
+    /// GPIODATA of all pins.
+    const LINES: u64 = machine::GPIO.as_u64() + 0x3fc;
     let image = run.project.image("badservice")?;
     let mut machine = Recipe::virt(gic(run.kind)).kernel(&image).start(run)?;
     let console = &mut machine.console;
@@ -65,6 +67,8 @@ fn bad_service(run: &mut Run) -> Result<()> {
         ensure!(field(&done, "wrong") == Some(0), "the service got answers that it must not get:\n{text}");
         let refused = Counters::ask(console, "service/v0")?.of("refused")?;
         ensure!(field(&done, "refused") == Some(refused), "EL2 counted {refused} refusals, the service says {done}");
+        let lines = ALICE.value(console, &format!("read32 {LINES:#x}"))?;
+        ensure!(lines == 0xff & !(1 << machine::POWER_KEY_PIN), "GPIODATA is {lines:#x}: is the power key pressed?");
         Ok(())
     });
     run.promise("a_senseless_service_changes_nothing_for_others", |_| {

@@ -13,6 +13,7 @@ use crate::image::{EL2_MAX, Store, lay_out};
 use crate::kernel::Bytes;
 use crate::locate::{self, Known};
 use crate::near;
+use crate::pins;
 use crate::place::Space;
 use crate::tree::{self, GicVersion, Guest, Reach, TREE_MAX};
 use crate::window;
@@ -269,6 +270,7 @@ impl<'a> Builder<'a> {
         let devices: Vec<_> =
             partition.devices.iter().filter_map(|id| self.board.devices.get(usize::from(id.0))).collect();
         let channels = self.ends_of(system, place);
+        let lines: Vec<_> = pins::lines(file).collect();
         let mut guest = Guest {
             vcpus: partition.cores.len(),
             ram: &banks,
@@ -282,6 +284,7 @@ impl<'a> Builder<'a> {
             devices: &devices,
             blocks,
             has_power_key: partition.has_power_key(self.board),
+            lines: &lines,
             watchdog_ms: partition.watchdog_ms,
             has_clock: system.has_clock(self.board, partition),
             virtio: partition.virtio.len(),

@@ -21,6 +21,7 @@ fn tree(vcpus: usize, gic: GicVersion) -> Vec<u8> {
         devices: &devices,
         blocks: &[],
         has_power_key: false,
+        lines: &[],
         watchdog_ms: 0,
         has_clock: false,
         virtio: 0,
@@ -55,6 +56,7 @@ fn on(gic: GicVersion, change: impl FnOnce(Guest<'static>) -> Guest<'static>) ->
         devices: &[],
         blocks: &[],
         has_power_key: false,
+        lines: &[],
         watchdog_ms: 0,
         has_clock: false,
         virtio: 0,
@@ -153,6 +155,15 @@ fn the_power_key_is_where_qemu_has_it() {
     );
     assert!(!text.contains("watchdog"), "{text}");
     assert!(!source(&alone(false, 0)).contains("gpio"));
+    assert!(!text.contains("gpio-line-names"), "a guest without plain pins has the tree that QEMU makes");
+}
+
+#[test]
+fn plain_pins_have_names() {
+    let line = |number, place| Line { number, partition: abi::PartitionId::new(0), place };
+    let lines: &[Line] = Box::leak(Box::new([line(17, 0), line(27, 4)]));
+    let text = source(&of(|guest| Guest { has_power_key: true, lines, ..guest }));
+    holds(&text, &["gpio-line-names = \"gpio17\\0\\0\\0power\\0gpio27\\0\\0\\0\""]);
 }
 
 #[test]
@@ -373,6 +384,7 @@ fn the_largest_tree_fits_its_bound_and_is_the_same_twice() {
         devices: &devices,
         blocks: &[],
         has_power_key: true,
+        lines: &[],
         watchdog_ms: 3_600_000,
         has_clock: true,
         virtio: 16,
