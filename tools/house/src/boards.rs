@@ -15,7 +15,7 @@ const BOARD_MAX: usize = 200;
 /// Most lines of code of a board that are no table and no binary: its hooks, in files beside `lib.rs` and `main.rs`.
 const HOOKS_MAX: usize = 40;
 /// Files of a board that hold facts, and the binary.
-const TABLES: [&str; 3] = ["lib.rs", "main.rs", "devices.rs"];
+const TABLES: [&str; 4] = ["lib.rs", "main.rs", "devices.rs", "service.rs"];
 
 /// All findings below `root`.
 pub fn check(root: &Path) -> Findings {

@@ -10,7 +10,7 @@ const RULES: &[(&str, &[&str])] = &[
     ("crates/switch", &["crates/rate", "crates/addr", "crates/abi"]),
     ("crates/", &["crates/addr", "crates/abi"]),
     ("hypervisor", &["crates/"]),
-    ("platform/", &["hypervisor", "crates/manifest", "crates/addr", "crates/abi"]),
+    ("platform/", &["hypervisor", "crates/manifest", "crates/addr", "crates/abi", "crates/bcm2711"]),
     ("guests/rt", &["crates/channel", "crates/addr", "crates/abi"]),
     ("guests/service", SERVICE),
     ("guests/service-hooks", SERVICE),
