@@ -62,6 +62,7 @@ pub struct DeviceTree {
     cpus: Vec<Cpu, { abi::MAX_CORES }>,
     gics: Vec<(Version, Pa), 4>,
     uart: Option<Pa>,
+    arguments: &'static str,
 }
 
 /// MPIDR affinity and, for a spin table, the release address of a core.
@@ -95,19 +96,23 @@ impl DeviceTree {
         let mut memory = Memory::default();
         memory.note_reservations(blob);
         let fdt = Fdt::new(blob).map_err(|_| refused())?;
-        let mut tree = Self { fdt, region, memory, cpus: Vec::new(), gics: Vec::new(), uart: None };
+        let mut tree = Self { fdt, region, memory, cpus: Vec::new(), gics: Vec::new(), uart: None, arguments: "" };
         tree.collect();
         Ok(tree)
     }
 
     /// Walks the root's children once.
     fn collect(&mut self) {
-        let Self { fdt, memory, cpus, gics, uart, .. } = self;
+        let Self { fdt, memory, cpus, gics, uart, arguments, .. } = self;
         let Some(root) = fdt.find_node("/") else { return };
         for node in root.children() {
             let name = node.name.split('@').next().unwrap_or_default();
             match name {
                 "memory" => memory.note_ram(node),
+                "chosen" => {
+                    let given = node.property("bootargs").and_then(|given| given.as_str());
+                    *arguments = given.unwrap_or_default();
+                }
                 // One loop for all: EL2 has a size budget.
                 "cpus" | "soc" | "reserved-memory" => {
                     for child in node.children() {
@@ -138,9 +143,7 @@ impl DeviceTree {
 
     /// Whether the boot arguments have this word (Devicetree specification 3.6).
     pub fn has_argument(&self, word: &str) -> bool {
-        let arguments = self.fdt.find_node("/chosen").and_then(|chosen| chosen.property("bootargs"));
-        let text = arguments.and_then(|arguments| arguments.as_str()).unwrap_or_default();
-        text.split_ascii_whitespace().any(|own| own == word)
+        self.arguments.split_ascii_whitespace().any(|own| own == word)
     }
 
     /// The first PL011, on whatever board this is.

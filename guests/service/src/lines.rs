@@ -1,8 +1,8 @@
 //! The board's plain pins: what guests drive at their PL061 goes to the registers of pins, and levels go back.
 //!
-//! Only the newest state counts: a guest may change its outputs as fast as it likes, a look at them costs the same. Edges
-//! at inputs come by the interrupt of the header's pins, and no more than one in [`PAUSE_MS`], so a pin that something
-//! outside toggles wildly keeps nobody from anything. Levels are looked at besides whenever the service wakes.
+//! Only the newest state counts: a guest may change its outputs as fast as it likes, a look at them costs the same.
+//! Edges at inputs come by the interrupt of the header's pins, and no more than one in [`PAUSE_MS`], so a pin that
+//! something outside toggles wildly keeps nobody from anything. Levels are looked at besides whenever the service wakes.
 //!
 //! A new life finds pins as the one before left them: what guests drive is EL2's to remember, and a register that holds
 //! it already is not written.
@@ -77,7 +77,8 @@ impl Lines {
         }
     }
 
-    /// Sets the registers to what is driven: levels first, so that a pin that becomes an output has the right one at once.
+    /// Sets the registers to what is driven: levels first, so that a pin that becomes an output has the right one at
+    /// once.
     fn drive(&mut self) {
         let Levels { outputs, high } = self.driven;
         for (register, pins) in [(GPSET, high), (GPCLR, outputs & !high)] {
