@@ -69,6 +69,8 @@ pub(crate) mod status {
     pub(crate) const WRITE_READY: u32 = 1 << 4;
     pub(crate) const READ_READY: u32 = 1 << 5;
     pub(crate) const ERROR: u32 = 1 << 15;
+    /// No answer came in time, among a fault's errors.
+    pub(crate) const SILENT: u16 = 1;
     /// Errors of commands: timeout, CRC, end bit, index.
     pub(crate) const COMMAND_ERRORS: u32 = 0xf << 16;
     /// All that this driver looks at: not whether a card comes or goes.

@@ -2,6 +2,8 @@
 //!
 //! Nothing here waits: each [`Slot::poll`] looks once, moves a few blocks if the buffer has or wants them, and comes back.
 //! An order that fails is stopped and begun again from its first block, so whoever gives it must be able to repeat its data.
+//! What a card could not program it tells in the answer to a command behind the write, once (SD physical layer specification,
+//! 4.10.1), so a write has ended only when the card was asked.
 
 use crate::card::Status;
 use crate::command::{Command, Direction};
@@ -57,6 +59,10 @@ enum State {
     Moving,
     /// All have moved, and the card is busy with them.
     Finishing,
+    /// All were written: the card is to be asked whether they are kept.
+    Doubting,
+    /// The card was asked.
+    Asked,
     /// It failed for this reason: the card is to be told to stop.
     Failed(Fault),
     /// The card was told to stop.
@@ -128,8 +134,8 @@ impl<R: Registers> Slot<R> {
     fn step(&mut self, work: &mut Work, now_us: u64, blocks: &mut dyn Blocks) -> Progress {
         let is_late = now_us >= work.until_us;
         match work.state {
-            State::Ready | State::Failed(_) => self.send(work, now_us, is_late),
-            State::Sent | State::Stopping(_) => self.hear(work, now_us, is_late),
+            State::Ready | State::Doubting | State::Failed(_) => self.send(work, now_us, is_late),
+            State::Sent | State::Asked | State::Stopping(_) => self.hear(work, now_us, is_late),
             State::Moving | State::Finishing => {
                 let errors = self.host.read(register::STATUS);
                 // Complete outweighs a timeout of the data lines (host controller specification, section 2.2.17).
@@ -139,7 +145,7 @@ impl<R: Registers> Slot<R> {
                 }
                 if is_complete {
                     self.host.write(register::STATUS, status::TRANSFER_COMPLETE);
-                    return Progress::Done(Ok(()));
+                    return self.finish(work, now_us);
                 }
                 if work.state == State::Moving && self.shift(work, now_us, blocks) {
                     return Progress::Moving;
@@ -151,7 +157,9 @@ impl<R: Registers> Slot<R> {
                 if !is_free && !is_late {
                     return Progress::Moving;
                 }
-                if work.tries >= TRIES {
+                // What a flush was told is not told again, and nobody here can repeat the write that it was about.
+                let is_lost = matches!((work.order, fault), (Order::Flush, Fault::Card(_)));
+                if work.tries >= TRIES || is_lost {
                     return Progress::Done(Err(fault));
                 }
                 *work =
@@ -159,6 +167,18 @@ impl<R: Registers> Slot<R> {
                 Progress::Moving
             }
         }
+    }
+
+    /// All blocks have moved. Those that were written may not be kept yet.
+    fn finish(&mut self, work: &mut Work, now_us: u64) -> Progress {
+        let Order::Write(_, count) = work.order else { return Progress::Done(Ok(())) };
+        // Several blocks end with a command of the controller's own, whose answer it keeps (host controller specification, 1.15).
+        let own = if count > 1 { self.host.read(register::RESPONSE + 12) } else { 0 };
+        if let Err(fault) = Status(own).check() {
+            return self.fail(work, fault, now_us);
+        }
+        (work.state, work.until_us) = (State::Doubting, now_us + BUSY_US);
+        Progress::Moving
     }
 
     /// The command of the work's state.
@@ -170,6 +190,7 @@ impl<R: Registers> Slot<R> {
         };
         match (work.state, work.order) {
             (State::Failed(_) | State::Stopping(_), _) => Command::STOP,
+            (State::Doubting | State::Asked, _) => Command::status(self.card.address),
             (_, Order::Read(sector, count)) => Command::transfer(Direction::Read, at(sector), count),
             (_, Order::Write(sector, count)) => Command::transfer(Direction::Write, at(sector), count),
             (_, Order::Flush) => Command::status(self.card.address),
@@ -181,14 +202,20 @@ impl<R: Registers> Slot<R> {
         let command = self.command(work);
         if !self.host.is_free(&command) {
             return match work.state {
-                State::Ready if is_late => self.fail(work, Fault::Stuck, now_us),
+                State::Ready | State::Doubting if is_late => self.fail(work, Fault::Stuck, now_us),
                 State::Failed(fault) if is_late => Progress::Done(Err(fault)),
                 _ => Progress::Moving,
             };
         }
         self.host.send(&command);
-        work.state = if let State::Failed(fault) = work.state { State::Stopping(fault) } else { State::Sent };
-        if !matches!(work.order, Order::Flush) || work.state != State::Sent {
+        work.state = match work.state {
+            State::Failed(fault) => State::Stopping(fault),
+            State::Doubting => State::Asked,
+            _ => State::Sent,
+        };
+        // Questions go on until the card has been busy for too long.
+        let is_question = work.state == State::Asked || work.state == State::Sent && work.order == Order::Flush;
+        if !is_question {
             work.until_us = now_us + COMMAND_US;
         }
         self.hear(work, now_us, false)
@@ -216,15 +243,22 @@ impl<R: Registers> Slot<R> {
             Ok(status) => status,
             Err(fault) => return self.fail(work, fault, now_us),
         };
-        match work.order {
-            Order::Flush if status.is_ready() => return Progress::Done(Ok(())),
-            Order::Flush if now_us >= work.until_us => return self.fail(work, Fault::Stuck, now_us),
-            Order::Flush => work.state = State::Ready,
-            Order::Read(..) | Order::Write(..) => {
+        let again = match (work.state, work.order) {
+            (State::Asked, _) => State::Doubting,
+            (_, Order::Flush) => State::Ready,
+            (_, Order::Read(..) | Order::Write(..)) => {
                 work.state = State::Moving;
                 work.until_us = now_us + BUSY_US;
+                return Progress::Moving;
             }
+        };
+        if status.is_ready() {
+            return Progress::Done(Ok(()));
         }
+        if now_us >= work.until_us {
+            return self.fail(work, Fault::Stuck, now_us);
+        }
+        work.state = again;
         Progress::Moving
     }
 

@@ -9,6 +9,8 @@ use crate::host::{SLOW_HZ, Time};
 use crate::register::{self, Registers, present, status};
 use crate::{Card, Fault, Host, Slot};
 
+/// Most sectors of a card whose commands count in bytes: 4 GiB.
+const BYTE_SECTORS: u64 = 1 << 23;
 /// How long a card may be busy with a write of an earlier driver.
 const LEFTOVER_US: u64 = 500_000;
 /// How long power and clock may take: one millisecond, and 74 cycles.
@@ -58,6 +60,9 @@ impl<R: Registers> Host<R> {
             address,
             counts_sectors,
         };
+        if !counts_sectors && card.capacity > BYTE_SECTORS {
+            return Err(Fault::Capacity);
+        }
         self.run(Command::select(address), time)?;
         self.set_clock(DEFAULT_HZ, time)?;
         self.run(Command::application(address), time)?;
@@ -78,7 +83,9 @@ impl<R: Registers> Host<R> {
         let is_new = match self.run(Command::CONDITION, time) {
             Ok([answer, ..]) if answer & 0xfff == Command::CONDITION.argument => true,
             Ok(_) => return Err(Fault::Unfit),
-            Err(_) => false,
+            Err(Fault::Command(_, errors)) if errors & status::SILENT != 0 => false,
+            // A new card whose answer was disturbed would wait for ever to be asked as one.
+            Err(_) => self.run(Command::CONDITION, time).is_ok(),
         };
         let until = time().saturating_add(START_US);
         loop {

@@ -182,7 +182,13 @@ impl Disk {
     pub fn turn(&mut self) -> bool {
         match &mut self.medium {
             Medium::Virtio(_) => false,
-            Medium::Card(card) => card.turn(),
+            Medium::Card(card) => {
+                let has_worked = card.turn();
+                if card.take_progress() {
+                    self.alive_at = timer::now();
+                }
+                has_worked
+            }
         }
     }
 

@@ -110,20 +110,26 @@ impl Firmware {
             self.discard(until)?;
         }
         self.registers.write32(WRITE, word);
-        while self.take() != Some(word) {
+        loop {
+            // All words are alike: this one may be the answer to a question that was given up.
+            if self.take() == Some(word) {
+                insn::clean_invalidate(at, 4 * WORDS as u64);
+                let answer = [1, 2, 4, 5, 6].map(|place| {
+                    // SAFETY: one of the first words of the page.
+                    let place = unsafe { self.buffer.add(place) };
+                    // SAFETY: as above; the firmware may still write, and is believed only when it says that it has answered.
+                    unsafe { place.read_volatile() }
+                });
+                let [code, asked, length, first, second] = answer;
+                if code != 0 {
+                    let is_answer = code == ANSWERED && asked == tag && length & ANSWERED != 0;
+                    return is_answer.then_some([first, second]);
+                }
+            }
             if timer::now() > until {
                 return None;
             }
         }
-        insn::clean_invalidate(at, 4 * WORDS as u64);
-        let answer = [1, 4, 5, 6].map(|place| {
-            // SAFETY: one of the first words of the page.
-            let place = unsafe { self.buffer.add(place) };
-            // SAFETY: as above; the firmware has answered.
-            unsafe { place.read_volatile() }
-        });
-        let [code, length, first, second] = answer;
-        (code == ANSWERED && length & ANSWERED != 0).then_some([first, second])
     }
 
     /// The next word from the GPU.

@@ -4,8 +4,8 @@
 //! Edges at inputs come by the interrupt of the header's pins, and no more than one in [`PAUSE_MS`], so a pin that
 //! something outside toggles wildly keeps nobody from anything. Levels are looked at besides whenever the service wakes.
 //!
-//! A new life finds pins as the one before left them: what guests drive is EL2's to remember, and a register that holds
-//! it already is not written.
+//! A new life finds pins as the one before left them: what guests drive is EL2's to remember, and no level moves when it is
+//! written again.
 
 use crate::arch::mmio::Registers;
 use crate::events::Events;

@@ -163,6 +163,10 @@ impl Finder {
             if is_given_away(plan, &disk.facts().serial) {
                 continue;
             }
+            // So may the owner of a partition of a master boot record, at the ends of the disk.
+            if self.table.split_first_chunk_mut().is_some_and(|(record, _)| has_partitions(disk, buffer, record)) {
+                continue;
+            }
             match gpt::find(Reader::new(disk, buffer), label, &mut self.table) {
                 Ok(_) if found.is_some() => return Err(Missing::TwoLabels),
                 Ok(extent) => found = Some(Volume { disk: number, extent }),
@@ -209,6 +213,13 @@ impl Finder {
 fn reads_record(disk: &mut Disk, buffer: NonNull<u8>, record: &mut [u8; mbr::BYTES]) -> bool {
     let mut reader = Reader::new(disk, buffer);
     reader.block_size().to_u64() == SECTOR && reader.read_blocks(Lba(0), record).is_ok()
+}
+
+/// Whether a disk has a master boot record of its own, and not one that protects a GPT.
+fn has_partitions(disk: &mut Disk, buffer: NonNull<u8>, record: &mut [u8; mbr::BYTES]) -> bool {
+    let capacity = disk.facts().capacity;
+    let is_read = reads_record(disk, buffer, record);
+    is_read && !matches!(mbr::find(record, 1, capacity), Err(mbr::Unusable::NoTable | mbr::Unusable::Gpt))
 }
 
 /// Whether a partition may write the whole of the disk with this serial number.

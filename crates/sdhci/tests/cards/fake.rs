@@ -11,6 +11,8 @@ const WRITE_READY: u32 = 1 << 4;
 const READ_READY: u32 = 1 << 5;
 const COMMAND_TIMEOUT: u32 = 1 << 16 | 1 << 15;
 pub const DATA_CRC: u32 = 1 << 21 | 1 << 15;
+/// A card's status: it could not correct what it has stored.
+pub const NOT_KEPT: u32 = 1 << 21;
 /// [`Card::state`]: transfer, sending data, receiving data.
 const TRANSFER: u32 = 4;
 const SENDING: u32 = 5;
@@ -19,6 +21,8 @@ const RECEIVING: u32 = 6;
 pub struct Card {
     pub sectors: Vec<[u8; BLOCK]>,
     pub counts_sectors: bool,
+    /// It describes itself as one of 8 GiB that counts in sectors.
+    pub lies: bool,
     pub knows_switch: bool,
     pub state: u32,
     /// Loads of the present state until it is not busy.
@@ -36,6 +40,11 @@ pub struct Controller {
     pub clock: u32,
     pub control: u32,
     pub signal: u32,
+    /// Writes that the card takes and cannot keep: it says so once, behind them.
+    pub forgets: u32,
+    /// It says so to the command with which the controller ends several blocks.
+    pub tells_controller: bool,
+    untold: u32,
     /// Errors that the next data blocks end with.
     pub errors: u32,
     /// Commands that get no end.
@@ -64,6 +73,7 @@ impl Card {
         Self {
             sectors: vec![[0; BLOCK]; sectors],
             counts_sectors,
+            lies: false,
             knows_switch: true,
             state: TRANSFER,
             busy: 0,
@@ -76,6 +86,7 @@ impl Card {
         let sectors = self.sectors.len() as u128;
         let classes = if self.knows_switch { 0x400u128 << 84 } else { 0 };
         let all = match self.counts_sectors {
+            false if self.lies => 1 << 126 | ((1u128 << 14) - 1) << 48,
             true => 1 << 126 | (sectors / 1024 - 1) << 48,
             // Blocks of 512 bytes, four of them a unit.
             false => 9 << 80 | (sectors / 4 - 1) << 62,
@@ -117,6 +128,11 @@ impl Registers for Fake {
 }
 
 impl Controller {
+    /// The next answer of the card has these bits of its status.
+    pub fn tell(&mut self, status: u32) {
+        self.untold = status;
+    }
+
     fn read(&mut self, offset: u32) -> u32 {
         self.now_us += 1;
         match offset {
@@ -191,7 +207,8 @@ impl Controller {
             self.status |= if index == 0 { 0 } else { COMMAND_TIMEOUT };
             return;
         };
-        self.response = [card.state << 9 | u32::from(card.busy == 0) << 8, 0, 0, 0];
+        let untold = std::mem::take(&mut self.untold);
+        self.response = [untold | card.state << 9 | u32::from(card.busy == 0) << 8, 0, 0, 0];
         match (index, is_application) {
             (0, _) => card.state = 0,
             (2, _) => self.response = long(0x51_454d_5530 << 64 | 0xcafe_babe << 24),
@@ -266,7 +283,16 @@ impl Controller {
         let card = self.card.as_mut().expect("it was asked");
         card.sectors[self.at as usize].copy_from_slice(&block);
         (self.at, self.left) = (self.at + 1, self.left - 1);
-        if self.left == 0 { self.end() } else { self.status |= WRITE_READY }
+        if self.left > 0 {
+            self.status |= WRITE_READY;
+            return;
+        }
+        self.end();
+        if self.forgets > 0 {
+            self.forgets -= 1;
+            let place = if self.tells_controller { &mut self.response[3] } else { &mut self.untold };
+            *place = NOT_KEPT;
+        }
     }
 
     fn end(&mut self) {

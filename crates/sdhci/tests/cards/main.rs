@@ -2,7 +2,7 @@
 
 mod fake;
 
-use fake::{Card, DATA_CRC, Data, Fake};
+use fake::{Card, DATA_CRC, Data, Fake, NOT_KEPT};
 use sdhci::{BLOCK, Fault, Order, Progress, Slot};
 
 /// Sectors of a card.
@@ -122,10 +122,43 @@ fn a_transfer_that_fails_is_stopped_and_begun_again() {
         fake.0.borrow_mut().log.clear();
         let mut data = Data { blocks: vec![block(9); 20], ..Data::default() };
         run(&mut slot, &fake, order, &mut data).expect("the second try is good");
-        let index = if matches!(order, Order::Read(..)) { 18 } else { 25 };
-        assert_eq!(commands(&fake), [index, 12, index]);
+        let expected: &[u8] = if matches!(order, Order::Read(..)) { &[18, 12, 18] } else { &[25, 12, 25, 13] };
+        assert_eq!(commands(&fake), expected);
         assert!(data.blocks.iter().all(|found| *found == block(9)));
     }
+}
+
+#[test]
+fn a_write_that_the_card_does_not_keep_is_begun_again_and_fails_in_the_end() {
+    for (count, tells_controller) in [(1, false), (20, false), (20, true)] {
+        let fake = Fake::new(Some(Card::new(SECTORS, true)));
+        let mut slot = start(&fake).expect("there is a card");
+        fake.0.borrow_mut().tells_controller = tells_controller;
+        let mut data = Data { blocks: vec![block(9); count], ..Data::default() };
+        let order = Order::Write(7, count as u16);
+        fake.0.borrow_mut().forgets = 2;
+        run(&mut slot, &fake, order, &mut data).expect("the third try is good");
+        fake.0.borrow_mut().forgets = 3;
+        let result = run(&mut slot, &fake, order, &mut data);
+        assert!(matches!(result, Err(Fault::Card(status)) if status & NOT_KEPT != 0), "{count}: {result:?}");
+        // Nobody else hears of it.
+        run(&mut slot, &fake, Order::Flush, &mut Data::default()).expect("nothing is left to be told");
+    }
+}
+
+#[test]
+fn a_flush_that_is_told_of_a_lost_write_fails() {
+    let fake = Fake::new(Some(Card::new(SECTORS, true)));
+    let mut slot = start(&fake).expect("there is a card");
+    fake.0.borrow_mut().tell(NOT_KEPT);
+    assert!(matches!(run(&mut slot, &fake, Order::Flush, &mut Data::default()), Err(Fault::Card(_))));
+    run(&mut slot, &fake, Order::Flush, &mut Data::default()).expect("it is told once");
+}
+
+#[test]
+fn a_card_that_counts_bytes_has_at_most_4_gib() {
+    let fake = Fake::new(Some(Card { lies: true, ..Card::new(SECTORS, false) }));
+    assert_eq!(start(&fake).err(), Some(Fault::Capacity));
 }
 
 #[test]

@@ -184,7 +184,7 @@ fn disk_backend(
     let shown = blk::Disk {
         capacity: volume.extent.sectors,
         block_size: facts.block_size,
-        size_max: None,
+        size_max: facts.size_max,
         mode,
         discard: facts.discard,
         write_zeroes: facts.write_zeroes,

@@ -20,13 +20,17 @@ use core::fmt::Write as _;
 use gpt::SECTOR;
 use heapless::Deque;
 use sdhci::{BLOCK, Blocks, Host, Order, Progress, Slot};
-use virtio::blk::Status;
+use virtio::blk::{SEG_MAX, Status};
 use virtio::{MAX_SEGMENTS, PhysicalPiece};
 
 /// Requests under way at once.
 const REQUESTS: usize = 32;
 /// Blocks that one command transfers at most: no other request has its turn meanwhile.
 const BLOCKS: u64 = 1024;
+/// Most bytes of one piece of a request, and of all: the longest that a card can be asked for, and that others wait for, is
+/// under a second at 20 MB/s. Who does not keep to what it was offered gets an error.
+const PIECE: u32 = 128 << 10;
+const LONGEST: u64 = PIECE as u64 * SEG_MAX as u64;
 /// How long the service sleeps at most while the card has something to do: no interrupt tells of an answer that is lost.
 const PATIENCE_MS: u64 = 100;
 /// Shortest time between two lines about a card's errors.
@@ -116,6 +120,7 @@ fn found(slot: Slot<Registers>, host: &SdHost) -> Disk {
         capacity: card.capacity,
         block_size: BLOCK as u32,
         seg_max: 0,
+        size_max: Some(PIECE),
         is_read_only: card.is_read_only,
         has_flush: true,
         discard: None,
@@ -141,6 +146,7 @@ struct Request {
     sectors: u64,
     done: u64,
     pieces: heapless::Vec<PhysicalPiece, MAX_SEGMENTS>,
+    is_too_long: bool,
     /// A piece, and the bytes of the data before it: where the last block was.
     place: (usize, u64),
     ticket: Ticket,
@@ -158,6 +164,8 @@ pub(super) struct Card {
     has_news: bool,
     listens: bool,
     said_at: Option<u64>,
+    /// An order has ended well since the last look.
+    has_progressed: bool,
 }
 
 impl Card {
@@ -167,6 +175,7 @@ impl Card {
             sectors: 0,
             done: 0,
             pieces: heapless::Vec::new(),
+            is_too_long: false,
             place: (0, 0),
             ticket: Ticket::Own,
         };
@@ -180,6 +189,7 @@ impl Card {
             has_news: false,
             listens: false,
             said_at: None,
+            has_progressed: false,
         }
     }
 
@@ -223,10 +233,12 @@ impl Card {
             Work::Discard(_) | Work::Fill(_) | Work::Identify => Task::Refused,
         };
         request.pieces.clear();
+        request.is_too_long = false;
         // A chain has no more pieces.
         request.pieces.extend(pieces.take(MAX_SEGMENTS));
         let bytes: u64 = request.pieces.iter().map(|piece| u64::from(piece.bytes)).sum();
         (request.sectors, request.done, request.place, request.ticket) = (bytes / SECTOR, 0, (0, 0), ticket);
+        request.is_too_long = bytes > LONGEST;
         // There are as many places as requests.
         let _ = self.queue.push_back(place);
         self.has_news = true;
@@ -248,6 +260,7 @@ impl Card {
         if !self.slot.is_busy() {
             let count = request.sectors.saturating_sub(request.done).min(BLOCKS) as u16;
             let order = match request.task {
+                _ if request.is_too_long => return self.complete(Status::IoError),
                 Task::Read(sector) if count > 0 => Order::Read(sector + request.done, count),
                 Task::Write(sector) if count > 0 => Order::Write(sector + request.done, count),
                 Task::Flush => Order::Flush,
@@ -260,6 +273,7 @@ impl Card {
             Progress::Waiting => false,
             Progress::Moving => true,
             Progress::Done(Ok(())) => {
+                self.has_progressed = true;
                 request.done += request.sectors.saturating_sub(request.done).min(BLOCKS);
                 if request.done >= request.sectors { self.complete(Status::Ok) } else { true }
             }
@@ -288,6 +302,11 @@ impl Card {
     #[inline(never)]
     pub(super) fn reap(&mut self) -> Option<(Ticket, Status)> {
         self.completed.pop_front()
+    }
+
+    /// Whether an order has ended well since this was asked.
+    pub(super) fn take_progress(&mut self) -> bool {
+        core::mem::take(&mut self.has_progressed)
     }
 
     /// Whether the controller interrupts.

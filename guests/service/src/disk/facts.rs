@@ -34,6 +34,8 @@ pub struct Facts {
     pub block_size: u32,
     /// Most pieces of data in a request; 0 where it does not say.
     pub seg_max: u32,
+    /// Most bytes of one of them, where more would keep others waiting.
+    pub size_max: Option<u32>,
     /// It cannot be written.
     pub is_read_only: bool,
     /// It has a cache that must be flushed.
@@ -64,6 +66,7 @@ impl Facts {
             capacity,
             block_size: block_size.unwrap_or(SECTOR),
             seg_max: optional(F_SEG_MAX, SEG_MAX)?.unwrap_or(0),
+            size_max: None,
             is_read_only: features & F_RO != 0,
             has_flush: features & F_FLUSH != 0,
             discard,
