@@ -26,7 +26,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "linux",
         kinds: &[Kind::V3, Kind::V2],
-        when: When::Always,
+        when: When::LongOn(Kind::V2),
         seconds: 400,
         promises: &[
             promise("B30", "linux_shell_answers"),
@@ -55,9 +55,9 @@ pub const SCENARIOS: &[Scenario] = &[
     flavour("linux_generic", &[promise("B33", "generic_kernel_reaches_its_shell")], generic),
     flavour("linux_rt", &[promise("B33", "preempt_rt_kernel_reaches_its_shell")], rt),
     cpu("linux_on_max", &[promise("B34", "linux_boots_on_cpu_max")], |run| on_cpu(run, "max")),
-    cpu("linux_on_a53", &[promise("B34", "linux_boots_on_cortex_a53")], |run| on_cpu(run, "cortex-a53")),
+    further_cpu("linux_on_a53", &[promise("B34", "linux_boots_on_cortex_a53")], |run| on_cpu(run, "cortex-a53")),
     further_cpu("linux_on_a57", &[promise("B34", "linux_boots_on_cortex_a57")], |run| on_cpu(run, "cortex-a57")),
-    cpu("linux_on_a76", &[promise("B34", "linux_boots_on_cortex_a76")], |run| on_cpu(run, "cortex-a76")),
+    further_cpu("linux_on_a76", &[promise("B34", "linux_boots_on_cortex_a76")], |run| on_cpu(run, "cortex-a76")),
     further_cpu("linux_on_n1", &[promise("B34", "linux_boots_on_neoverse_n1")], |run| on_cpu(run, "neoverse-n1")),
 ];
 

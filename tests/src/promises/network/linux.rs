@@ -18,7 +18,7 @@ const BYTES: usize = (3 << 20) + 17;
 pub const SCENARIOS: &[Scenario] = &[Scenario {
     name: "network_linux",
     kinds: &[Kind::V3, Kind::V2],
-    when: When::Always,
+    when: When::LongOn(Kind::V2),
     seconds: 300,
     promises: &[
         promise("N01", "linux_gets_its_address_by_dhcp"),

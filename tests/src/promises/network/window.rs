@@ -42,7 +42,7 @@ const NET_AT: &str = "a001000";
 pub const SCENARIOS: &[Scenario] = &[Scenario {
     name: "network_window",
     kinds: &[Kind::V3, Kind::V2],
-    when: When::Always,
+    when: When::LongOn(Kind::V2),
     seconds: 300,
     promises: &[
         promise("N08", "a_disk_is_right_when_all_of_it_is_copied_through_the_window"),
