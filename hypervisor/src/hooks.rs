@@ -38,9 +38,9 @@ pub struct Lamp {
     pub prepare: &'static [Change],
     /// The page of its registers.
     pub page: Pa,
-    /// Offset and value of the store that lights it, and of the one that puts it out.
+    /// Offset and value of the store that lights it.
     pub on: (u64, u32),
-    /// The same for the one that puts it out.
+    /// Offset and value of the store that puts it out.
     pub off: (u64, u32),
 }
 
