@@ -168,6 +168,8 @@ fn start_all(
     interrupt::set_maintenance_intid(board.gic.maintenance);
     gic::init_distributor(board);
     let pa_range = ID_AA64MMFR0_EL1.get() & 0xf;
+    // Whoever panics behind this may reset the board.
+    board_watchdog::open(system);
     partition::create_all(system, bundle, board, version, pa_range);
     step::done(Step::Partitions);
     if board.core_start == CoreStart::PsciSmc {
@@ -176,7 +178,6 @@ fn start_all(
     let boot_core = start_cores(board, system, tree);
     step::done(Step::Cores);
     memory::drop_identity_map();
-    board_watchdog::open(system);
     memory::freeze();
     describe(board, system, version);
     step::started();
