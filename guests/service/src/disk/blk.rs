@@ -14,7 +14,7 @@ use crate::dma::Arena;
 use crate::hooks;
 use crate::transports::Place;
 use abi::IntId;
-use core::mem::ManuallyDrop;
+use alloc::boxed::Box;
 use virtio::blk::Status;
 use virtio::{MAX_SEGMENTS, PhysicalPiece};
 use virtio_drivers::queue::VirtQueue;
@@ -34,19 +34,32 @@ pub(super) struct Virtio {
     pub(super) transport: MmioTransport<'static>,
     pub(super) queue: VirtQueue<Arena, QUEUE>,
     pub(super) slots: Slots,
+    pub(super) buffers: Box<Buffers>,
     /// Requests were added that the device was not told of.
     pub(super) has_news: bool,
 }
 
-/// The buffers of a request, as the queue takes them.
-struct Buffers {
+/// Room for the buffers of a request, as the queue takes them and as it wants them back. It is kept: most requests have
+/// three buffers, and room for all that there may be is 4 KiB to be made anew.
+pub(super) struct Buffers {
     read: heapless::Vec<&'static [u8], PIECES>,
     written: heapless::Vec<&'static mut [u8], PIECES>,
+    /// What the queue gets back for buffers that the device wrote: it counts them.
+    returned: heapless::Vec<&'static mut [u8], PIECES>,
 }
 
+/// The same for buffers that the device read.
+static RETURNED: [&[u8]; PIECES] = [&[0]; PIECES];
+
 impl Buffers {
-    const fn new() -> Self {
-        Self { read: heapless::Vec::new(), written: heapless::Vec::new() }
+    pub(super) fn new() -> Box<Self> {
+        let returned = alloc::vec![0; PIECES].leak().chunks_mut(1).collect();
+        Box::new(Self { read: heapless::Vec::new(), written: heapless::Vec::new(), returned })
+    }
+
+    fn clear(&mut self) {
+        self.read.clear();
+        self.written.clear();
     }
 
     /// For the device to read.
@@ -93,7 +106,8 @@ impl Virtio {
         ticket: Ticket,
     ) -> Result<(), Full> {
         let Some(words) = self.slots.words() else { return Err(Full(ticket)) };
-        let mut buffers = Buffers::new();
+        let buffers = &mut *self.buffers;
+        buffers.clear();
         let mut is_complete = true;
         for (at, bytes) in [words.header(), words.put(work)] {
             // SAFETY: words of the arena.
@@ -153,14 +167,14 @@ impl Virtio {
         let Some((slot, read, written)) = self.slots.find(token) else {
             panic!("the disk at transport {} completed request {token}, which it does not have", self.place.number);
         };
-        let mut bytes = [0; PIECES];
-        let inputs: heapless::Vec<&[u8], PIECES> = (0..read).map(|_| &[0][..]).collect();
-        let outputs: heapless::Vec<&mut [u8], PIECES> = bytes.chunks_mut(1).take(written).collect();
-        // The call borrows it for as long as what is in it: it must have nothing to do at its end.
-        let mut outputs = ManuallyDrop::new(outputs);
+        let inputs = RETURNED.get(..read).unwrap_or_default();
+        let outputs: *mut [&'static mut [u8]] = self.buffers.returned.get_mut(..written).unwrap_or_default();
+        // SAFETY: nobody else uses the slots during the call. It borrows them for as long as what is in them lives; but
+        // `VirtQueue::pop_used` (virtio-drivers 0.13) keeps nothing when it returns.
+        let outputs = unsafe { &mut *outputs };
         // SAFETY: as many buffers as were added with this token. A queue without indirect descriptors takes nothing else
         // from them: it hands each to `Arena::unshare`, which does nothing.
-        let result = unsafe { self.queue.pop_used(token, &inputs, &mut outputs) };
+        let result = unsafe { self.queue.pop_used(token, inputs, outputs) };
         result.expect("the token is the one at the front of the used ring");
         Some(self.slots.give_back(slot))
     }

@@ -1,6 +1,6 @@
 //! Finding the board's disks, and reading from them before any guest does: serial numbers and partition tables.
 
-use super::blk::{PIECES, QUEUE, REQUESTS, Virtio};
+use super::blk::{Buffers, PIECES, QUEUE, REQUESTS, Virtio};
 use super::facts::WANTED;
 use super::slots::Slots;
 use super::{Disk, Facts, Hosts, Medium, Ticket, Work};
@@ -92,7 +92,7 @@ impl Disk {
         let queue = VirtQueue::new(&mut transport, REQUESTS, false, false).map_err(|_| Unfit::Arena)?;
         let slots = Slots::new().ok_or(Unfit::Arena)?;
         transport.finish_init();
-        let medium = Virtio { place, transport, queue, slots, has_news: false };
+        let medium = Virtio { place, transport, queue, slots, buffers: Buffers::new(), has_news: false };
         let mut disk = Self::new(Medium::Virtio(medium), facts);
         disk.enable_interrupt(false);
         disk.identify(buffer)?;
