@@ -1,8 +1,8 @@
 //! The only folder of the service with assembly; nothing here decides anything.
 
+mod bytes;
 pub mod entry;
 pub mod insn;
-mod memcpy;
 pub mod mmio;
 pub mod probe;
 #[cfg(feature = "crash-hooks")]

@@ -63,19 +63,20 @@ pub fn clean_invalidate(address: u64, bytes: u64) {
 }
 
 /// Copies bytes that others may change meanwhile: what was changed is another value and nothing worse. It is `memcpy`
-/// (memcpy.rs), hidden from a compiler that would believe that nobody else writes there.
+/// (bytes.rs), hidden from a compiler that would believe that nobody else writes there.
 ///
 /// # Safety
 /// Both ranges are mapped as Normal memory, the first one can be read and the second one written, they do not overlap,
 /// and Rust believes in neither while this runs: no reference to them is used.
 #[inline(always)]
 pub unsafe fn copy(from: u64, to: u64, bytes: u64) {
-    // SAFETY: the caller's promise; the registers are those that memcpy.rs names.
+    // SAFETY: the caller's promise; the registers are those that bytes.rs names.
     unsafe {
         asm!(
             "bl memcpy",
             inout("x0") to => _, inout("x1") from => _, inout("x2") bytes => _,
-            out("x8") _, out("x9") _, out("x10") _, out("x11") _, out("x12") _, out("x30") _,
+            out("x8") _, out("x9") _, out("x10") _, out("x11") _, out("x12") _, out("x13") _,
+            out("x14") _, out("x15") _, out("x16") _, out("x30") _,
             options(nostack),
         );
     }
