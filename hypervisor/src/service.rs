@@ -162,7 +162,8 @@ fn wake(pages: &Pages) {
 pub fn forget(core: &'static Core) {
     IS_UP.store(false, Ordering::Release);
     if let Some(pages) = PAGES.get() {
-        pages.own.is_sleeping.store(0, Ordering::Relaxed);
+        let words = core::iter::once(&pages.own.is_sleeping).chain(&pages.own.rest);
+        words.for_each(|word| word.store(0, Ordering::Relaxed));
     }
     console::take_back(core);
 }

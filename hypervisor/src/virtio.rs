@@ -203,9 +203,8 @@ impl Device {
 
     /// The service has no such device.
     pub fn be_absent(&self) -> Result<(), Status> {
-        if self.transport.hold().is_offered() {
-            return Err(Status::WrongState);
-        }
+        self.transport.hold().withdraw(&mut { self.shown })?;
+        barrier::dmb_ish();
         self.answer.store(Answer::Absent as u8, Ordering::Release);
         Ok(())
     }

@@ -249,9 +249,12 @@ pub struct ServicePage {
     /// Not 0: the service sleeps or is about to, so whatever changes must interrupt it. It stores, issues DMB ISH, looks
     /// at all words once more, and waits; EL2 writes the word, issues DMB ISH, and reads this.
     pub is_sleeping: AtomicU32,
+    /// Nothing. EL2 clears all of the page when a life ends.
+    pub rest: [AtomicU32; 1023],
 }
 
 const _: () = assert!(size_of::<DevicePage>() == 4096 && size_of::<EventPage>() <= 4096);
+const _: () = assert!(size_of::<ServicePage>() == 4096);
 
 #[cfg(test)]
 mod tests {

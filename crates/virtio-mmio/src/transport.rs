@@ -174,12 +174,17 @@ impl Transport {
         (self.queue_select < u32::from(self.queue_count)).then_some(self.queue_select as usize)
     }
 
+    /// Whether a driver may have seen what was offered: it has begun, and its device was not reset since.
+    fn is_in_use(&self) -> bool {
+        self.is_offered && (self.status != 0 || self.phase != Phase::Idle)
+    }
+
     /// The device is there, with these features. Again in a further life of whoever serves it.
     ///
     /// # Errors
     /// Other features than before, which a driver may have seen.
     pub fn offer(&mut self, features: u64, page: &mut impl Page) -> Result<(), Status> {
-        if self.is_offered && self.offered != features {
+        if self.is_in_use() && self.offered != features {
             return Err(Status::WrongState);
         }
         self.is_offered = true;
@@ -188,9 +193,17 @@ impl Transport {
         Ok(())
     }
 
-    /// Whether the slot holds a device.
-    pub const fn is_offered(&self) -> bool {
-        self.is_offered
+    /// There is no such device, or none any more.
+    ///
+    /// # Errors
+    /// A driver may have seen it.
+    pub fn withdraw(&mut self, page: &mut impl Page) -> Result<(), Status> {
+        if self.is_in_use() {
+            return Err(Status::WrongState);
+        }
+        self.is_offered = false;
+        self.show(page);
+        Ok(())
     }
 
     /// A byte offset and value of the configuration space, four bytes at a time.

@@ -228,11 +228,36 @@ fn configuration_is_shown_and_counted() {
 }
 
 #[test]
-fn an_offer_is_repeated_and_not_changed() {
+fn an_offer_is_repeated_and_not_changed_while_a_driver_uses_it() {
     let mut guest = Guest::ready();
     assert_eq!(guest.device.offer(FEATURES, &mut guest.page), Ok(()));
     assert_eq!(guest.read(offset::STATUS), DRIVER_OK, "a driver does not notice");
     assert_eq!(guest.device.offer(FEATURES | 2, &mut guest.page), Err(Status::WrongState));
+    assert_eq!(guest.device.withdraw(&mut guest.page), Err(Status::WrongState));
+    // A reset that waits for its end is use, too.
+    guest.write(offset::STATUS, 0);
+    assert_eq!(guest.device.offer(FEATURES | 2, &mut guest.page), Err(Status::WrongState));
+    assert_eq!(guest.device.withdraw(&mut guest.page), Err(Status::WrongState));
+    // A driver that has only begun has seen the features.
+    let mut guest = Guest::offered();
+    guest.write(offset::STATUS, 1);
+    assert_eq!(guest.device.offer(FEATURES | 2, &mut guest.page), Err(Status::WrongState));
+}
+
+#[test]
+fn an_offer_changes_and_ends_once_no_driver_uses_it() {
+    let mut guest = Guest::ready();
+    guest.write(offset::STATUS, 0);
+    let epoch = guest.epoch();
+    guest.device.quiet(epoch, &mut guest.page).expect("asked for");
+    assert_eq!(guest.device.offer(FEATURES | 2, &mut guest.page), Ok(()));
+    assert_eq!(u64::from(guest.read(offset::DEVICE_FEATURES)), (FEATURES | 2) & 0xffff_ffff);
+    assert_eq!(guest.device.withdraw(&mut guest.page), Ok(()));
+    assert_eq!((guest.read(offset::DEVICE_ID), guest.read(offset::DEVICE_FEATURES)), (0, 0));
+    assert_eq!(guest.write(offset::STATUS, DRIVER_OK), Effect::Done);
+    assert_eq!(guest.read(offset::STATUS), 0, "nothing is there");
+    assert_eq!(guest.device.offer(FEATURES, &mut guest.page), Ok(()));
+    assert_ne!(guest.read(offset::DEVICE_ID), 0);
 }
 
 proptest! {

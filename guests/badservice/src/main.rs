@@ -165,16 +165,15 @@ fn nobodys(trial: &mut Trial) {
     trial.must(Call::Command, &[Command::Restart as u64, 1, 0], Status::WrongState);
 }
 
-/// The device has no driver: it can be offered once, and nothing can be raised.
+/// The device has no driver: it can be offered otherwise, and nothing can be raised.
 fn idle(trial: &mut Trial) {
     let (epoch, ..) = state();
     out_of_phase(trial, epoch);
     trial.must(Call::DeviceQuiet, &[DEVICE, epoch], Status::WrongState);
     trial.must(Call::DeviceOffer, &[DEVICE, VERSION_1], Status::Ok);
-    trial.must(Call::DeviceOffer, &[DEVICE, VERSION_1 | 1], Status::WrongState);
-    trial.must(Call::DeviceOffer, &[DEVICE, 0], Status::WrongState);
+    trial.must(Call::DeviceOffer, &[DEVICE, VERSION_1 | 1], Status::Ok);
+    trial.must(Call::DeviceOffer, &[DEVICE, 0], Status::Ok);
     trial.must(Call::DeviceOffer, &[DEVICE, VERSION_1], Status::Ok);
-    trial.must(Call::DeviceAbsent, &[DEVICE], Status::WrongState);
     trial.must(Call::DeviceAbsent, &[ABSENT], Status::Ok);
     out_of_phase(trial, epoch);
 }
@@ -208,6 +207,8 @@ fn active(trial: &mut Trial) {
     stale(trial, epoch);
     trial.must(Call::DeviceQuiet, &[DEVICE, epoch], Status::WrongState);
     trial.must(Call::DeviceAbsent, &[DEVICE], Status::WrongState);
+    trial.must(Call::DeviceOffer, &[DEVICE, VERSION_1 | 1], Status::WrongState);
+    trial.must(Call::DeviceOffer, &[DEVICE, 0], Status::WrongState);
     trial.must(Call::DeviceRaise, &[DEVICE, epoch, 3], Status::Ok);
     trial.must(Call::DeviceBreak, &[DEVICE, epoch], Status::Ok);
 }
@@ -217,6 +218,7 @@ fn quieting(trial: &mut Trial) {
     let epoch = wait_for(Phase::Quieting, BROKEN);
     out_of_phase(trial, epoch);
     trial.must(Call::DeviceOffer, &[DEVICE, VERSION_1], Status::Ok);
+    trial.must(Call::DeviceOffer, &[DEVICE, VERSION_1 | 1], Status::WrongState);
     trial.must(Call::DeviceQuiet, &[DEVICE, epoch], Status::Ok);
     trial.must(Call::DeviceQuiet, &[DEVICE, epoch], Status::WrongState);
 }

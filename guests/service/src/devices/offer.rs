@@ -110,7 +110,7 @@ pub unsafe fn offer_all(
                 } else {
                     say!("error: '{name}' cannot start without {what}: {why}");
                 }
-                // Refused only if the device was offered in an earlier life, when the disk was still there.
+                // Refused only if a driver has seen the device in an earlier life, when the disk was still there.
                 if hypercall::device_absent(id).is_ok() {
                     continue;
                 }
