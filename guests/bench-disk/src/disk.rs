@@ -1,34 +1,17 @@
 //! The disk in the first transport of the guest machine, and random reads of it.
+//!
+//! Each element of the queue has a table of descriptors for good, with a header, the data's pages and the status byte.
 
-use crate::ring::{self, Ring};
 use crate::wait;
 use rt::arch::memory::{get, put};
-use rt::arch::mmio::Registers;
-use rt::machine;
+use rt::virtio::queue::{self, DESCRIPTOR, INDIRECT, NEXT, Queue, WRITE};
+use rt::virtio::{DISK, EVENT_IDX, INDIRECT_DESC, Transport, VERSION_1, register};
 
-// Registers (virtio 1.2, section 4.2.2).
-const DEVICE_ID: u64 = 0x08;
-const DEVICE_FEATURES: u64 = 0x10;
-const DEVICE_FEATURES_SEL: u64 = 0x14;
-const DRIVER_FEATURES: u64 = 0x20;
-const DRIVER_FEATURES_SEL: u64 = 0x24;
-const QUEUE_SEL: u64 = 0x30;
-const QUEUE_NUM: u64 = 0x38;
-const QUEUE_READY: u64 = 0x44;
-const QUEUE_NOTIFY: u64 = 0x50;
-const INTERRUPT_STATUS: u64 = 0x60;
-const INTERRUPT_ACK: u64 = 0x64;
-const STATUS: u64 = 0x70;
-const QUEUE_PARTS: [u64; 3] = [0x80, 0x90, 0xa0];
-const CONFIG: u64 = 0x100;
-
-const DISK: u32 = 2;
-const ACKNOWLEDGE: u32 = 1;
-const DRIVER: u32 = 2;
-const DRIVER_OK: u32 = 4;
-const FEATURES_OK: u32 = 8;
-/// INDIRECT_DESC, EVENT_IDX and VERSION_1.
-const FEATURES: u64 = 1 << 28 | 1 << 29 | 1 << 32;
+const FEATURES: u64 = INDIRECT_DESC | EVENT_IDX | VERSION_1;
+/// Elements of the queue.
+const SIZE: u16 = 64;
+/// Descriptors of a table.
+const TABLE: u64 = 34;
 /// VIRTIO_BLK_T_IN.
 const IN: u32 = 0;
 /// Bytes of a sector, and of a piece of data: a page of a guest that has no two beside each other.
@@ -40,7 +23,9 @@ const DATA: u64 = 64 * PAGE;
 
 /// A disk in use.
 pub struct Disk {
-    ring: Ring,
+    transport: Transport,
+    queue: Queue,
+    tables: u64,
     headers: u64,
     data: u64,
     /// Sectors.
@@ -48,69 +33,49 @@ pub struct Disk {
     /// State of a linear congruential generator.
     random: u64,
     /// What each element reads.
-    sectors: [u64; ring::SIZE as usize],
+    sectors: [u64; SIZE as usize],
     bytes: u64,
-    kicks: u64,
 }
 
-fn registers() -> Registers {
-    // SAFETY: the guest machine has a virtio transport there, and guests map the first GiB as Device. Its DMA goes where
-    // the ring in free RAM says.
-    unsafe { Registers::new(machine::VIRTIO.as_u64()) }
-}
-
-/// Takes the interrupt away.
-pub fn acknowledge() {
-    registers().write32(INTERRUPT_ACK, registers().read32(INTERRUPT_STATUS));
+/// The disk's transport.
+pub fn transport() -> Transport {
+    Transport::of_machine(0)
 }
 
 impl Disk {
     /// Sets the disk up.
     pub fn open() -> Self {
-        let transport = registers();
-        assert!(transport.read32(DEVICE_ID) == DISK, "no disk is in the first transport");
-        transport.write32(STATUS, 0);
-        transport.write32(STATUS, ACKNOWLEDGE | DRIVER);
-        for half in [0, 1] {
-            transport.write32(DEVICE_FEATURES_SEL, half);
-            let wanted = (FEATURES >> (32 * half)) as u32;
-            assert!(transport.read32(DEVICE_FEATURES) & wanted == wanted, "the device lacks a feature");
-            transport.write32(DRIVER_FEATURES_SEL, half);
-            transport.write32(DRIVER_FEATURES, wanted);
-        }
-        transport.write32(STATUS, ACKNOWLEDGE | DRIVER | FEATURES_OK);
+        let transport = transport();
+        assert!(transport.read(register::DEVICE_ID) == DISK, "no disk is in the first transport");
+        assert!(transport.begin(FEATURES) == Ok(FEATURES), "the device lacks a feature");
         let base = rt::arch::free_ram().next_multiple_of(PAGE);
-        let ring = Ring::new(base);
-        transport.write32(QUEUE_SEL, 0);
-        transport.write32(QUEUE_NUM, ring::SIZE as u32);
-        for (register, part) in QUEUE_PARTS.into_iter().zip(ring.parts()) {
-            transport.write32(register, part as u32);
-            transport.write32(register + 4, (part >> 32) as u32);
-        }
-        transport.write32(QUEUE_READY, 1);
-        transport.write32(STATUS, ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK);
-        let capacity = u64::from(transport.read32(CONFIG)) | u64::from(transport.read32(CONFIG + 4)) << 32;
-        let headers = base + ring::BYTES;
-        let data = (headers + ring::SIZE * HEADER).next_multiple_of(PAGE);
-        let sectors = [0; ring::SIZE as usize];
-        Self { ring, headers, data, capacity, random: 1, sectors, bytes: 0, kicks: 0 }
+        let queue = Queue::begin(transport, 0, base, SIZE, FEATURES).expect("a disk has a queue");
+        assert!(queue.size() == SIZE, "the disk's queue is too short");
+        transport.ready();
+        let tables = base + queue::BYTES;
+        let headers = tables + (u64::from(SIZE) * TABLE * DESCRIPTOR).next_multiple_of(PAGE);
+        let data = (headers + u64::from(SIZE) * HEADER).next_multiple_of(PAGE);
+        let capacity = transport.config64(0);
+        let sectors = [0; SIZE as usize];
+        Self { transport, queue, tables, headers, data, capacity, random: 1, sectors, bytes: 0 }
     }
 
     /// Kicks so far.
     pub fn kicks(&self) -> u64 {
-        self.kicks
+        self.queue.kicks()
     }
 
     /// Reads at random until `count` reads are done, `depth` at a time.
-    pub fn read(&mut self, bytes: u64, depth: usize, count: usize) {
+    pub fn read(&mut self, bytes: u64, depth: u16, count: u16) {
         let (mut begun, mut done) = (0, 0);
         while begun < depth.min(count) {
-            self.submit(begun as u64, bytes);
+            self.submit(begun, bytes);
             begun += 1;
         }
-        self.kick();
+        self.queue.kick();
         while done < count {
-            while let Some(element) = self.ring.take() {
+            while let Some((element, _)) = self.queue.take() {
+                let element = element as u16 % SIZE;
                 self.check(element);
                 done += 1;
                 if begun < count {
@@ -118,65 +83,66 @@ impl Disk {
                     begun += 1;
                 }
             }
-            self.kick();
-            if done < count && !self.ring.want_interrupt() {
-                self.wait();
+            self.queue.kick();
+            if done < count {
+                self.queue.want_interrupt(0);
+                wait(|| self.queue.used() > 0);
             }
         }
     }
 
     /// Reads `bytes` from anywhere.
-    pub fn submit(&mut self, element: u64, bytes: u64) {
-        let header = self.headers + element * HEADER;
+    fn submit(&mut self, element: u16, bytes: u64) {
         if bytes != self.bytes {
             self.describe_all(bytes);
         }
         self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let sector = (self.random >> 33) % (self.capacity * SECTOR / bytes) * (bytes / SECTOR);
-        self.sectors[element as usize] = sector;
-        put(header + 8, sector);
-        self.ring.offer(element);
+        self.sectors[usize::from(element)] = sector;
+        put(self.header(element) + 8, sector);
+        self.queue.offer(element);
     }
 
-    /// Tells the device, if it wants to be told.
-    pub fn kick(&mut self) {
-        if self.ring.must_kick() {
-            self.kicks += 1;
-            self.notify();
-        }
-    }
-
-    /// Tells the device.
+    /// Tells the device, whether it wants to be told or not.
     #[inline(always)]
     pub fn notify(&self) {
-        registers().write32(QUEUE_NOTIFY, 0);
+        self.transport.notify(0);
     }
 
-    fn wait(&self) {
-        wait(|| self.ring.has_used());
+    fn header(&self, element: u16) -> u64 {
+        self.headers + u64::from(element) * HEADER
+    }
+
+    fn pages(&self, element: u16) -> u64 {
+        self.data + u64::from(element) * DATA
     }
 
     /// All elements read so many bytes from now on; none is in flight.
     fn describe_all(&mut self, bytes: u64) {
         self.bytes = bytes;
-        for element in 0..ring::SIZE {
-            let header = self.headers + element * HEADER;
+        for element in 0..SIZE {
+            let header = self.header(element);
             put(header, IN);
             put(header + 4, 0_u32);
-            let first = self.data + element * DATA;
-            let pages = (0..bytes / PAGE).map(|page| (first + page * 2 * PAGE, PAGE, true));
-            let all = core::iter::once((header, 16, false)).chain(pages);
-            self.ring.describe(element, all.chain(core::iter::once((header + 16, 1, true))));
+            let table = self.tables + u64::from(element) * TABLE * DESCRIPTOR;
+            queue::describe(table, 0, header, 16, NEXT, 1);
+            let pages = (bytes / PAGE) as u16;
+            for page in 0..pages {
+                let at = self.pages(element) + u64::from(page) * 2 * PAGE;
+                queue::describe(table, page + 1, at, PAGE as u32, NEXT | WRITE, page + 2);
+            }
+            queue::describe(table, pages + 1, header + 16, 1, WRITE, 0);
+            self.queue.describe(element, table, u32::from(pages + 2) * DESCRIPTOR as u32, INDIRECT, 0);
         }
     }
 
     /// Compares the first and the last page with the disk's: each begins with its number.
-    fn check(&self, element: u64) {
-        let first = self.data + element * DATA;
+    fn check(&self, element: u16) {
+        let first = self.pages(element);
         let last = self.bytes / PAGE - 1;
-        let page = self.sectors[element as usize] * SECTOR / PAGE;
+        let page = self.sectors[usize::from(element)] * SECTOR / PAGE;
         let is_right = get::<u64>(first) == page && get::<u64>(first + last * 2 * PAGE) == page + last;
         assert!(is_right, "page {page} of the disk is another");
-        assert!(get::<u8>(self.headers + element * HEADER + 16) == 0, "a read failed");
+        assert!(get::<u8>(self.header(element) + 16) == 0, "a read failed");
     }
 }

@@ -15,7 +15,6 @@
 #![no_main]
 
 mod disk;
-mod ring;
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use disk::Disk;
@@ -50,7 +49,7 @@ fn main() -> ! {
 
 fn interrupt(intid: IntId) {
     if intid == machine::virtio_intid(0) {
-        disk::acknowledge();
+        disk::transport().acknowledge();
         INTERRUPTS.store(INTERRUPTS.load(Relaxed) + 1, Relaxed);
     }
 }
@@ -88,7 +87,7 @@ fn kicks_awake(disk: &Disk) {
 
 /// Random reads, always `depth` in flight.
 #[inline(never)]
-fn reads<const HINT: u8>(disk: &mut Disk, name: &str, bytes: u64, depth: usize, count: usize) {
+fn reads<const HINT: u8>(disk: &mut Disk, name: &str, bytes: u64, depth: u16, count: u16) {
     println!("PHASE {} {name} {count}", HINT - 100);
     settle();
     let (kicks, interrupts) = (disk.kicks(), INTERRUPTS.load(Relaxed));

@@ -16,7 +16,6 @@
 
 mod frame;
 mod nic;
-mod ring;
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use frame::{Kind, Peer};
@@ -56,7 +55,7 @@ fn main() -> ! {
 
 fn interrupt(intid: IntId) {
     if intid == machine::virtio_intid(0) {
-        nic::acknowledge();
+        nic::transport().acknowledge();
         INTERRUPTS.store(INTERRUPTS.load(Relaxed) + 1, Relaxed);
     } else if intid == Timer::Physical.intid() && Timer::Physical.has_passed() {
         // Otherwise it was the deadline before, which nobody waited for any more.

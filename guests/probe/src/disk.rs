@@ -9,10 +9,10 @@ use crate::arch::{get, put};
 use crate::net;
 use crate::reply::{Arguments, Refusal, Reply, check};
 use crate::shared::memory;
-use crate::virtio::ring::Completion;
-use crate::virtio::{self, EVENT_IDX, INDIRECT, VERSION_1, register};
+use crate::virtio::{self, ring::Completion};
 use blocks::{BYTES as BLOCK, Random};
-use driver::{DISK, IN, MAX_REQUEST, OUT, RO, SECTOR};
+use driver::{IN, MAX_REQUEST, OUT, RO, SECTOR};
+use rt::virtio::{DISK, EVENT_IDX, INDIRECT_DESC, VERSION_1, register};
 use rt::{print, println, timer};
 use spin::mutex::SpinMutex;
 
@@ -44,7 +44,7 @@ pub fn list(_: &mut Arguments) -> Reply {
         match transport.read(register::DEVICE_ID) {
             0 => {}
             DISK => {
-                let features = transport.begin(VERSION_1 | RO)?;
+                let features = virtio::begin(transport, VERSION_1 | RO)?;
                 let mode = if features & RO != 0 { "ro" } else { "rw" };
                 print!(" {slot}:disk,{},{mode}", transport.config64(0));
                 transport.reset();
@@ -61,7 +61,7 @@ pub fn list(_: &mut Arguments) -> Reply {
 pub fn open(arguments: &mut Arguments) -> Reply {
     let (slot, is_plain) = (arguments.number()?, arguments.next() == Some("plain"));
     net::close();
-    let disk = Disk::open(slot, if is_plain { 0 } else { EVENT_IDX | INDIRECT })?;
+    let disk = Disk::open(slot, if is_plain { 0 } else { EVENT_IDX | INDIRECT_DESC })?;
     let Disk { transport, capacity, features, data, .. } = &disk;
     println!(
         "ok at=0x{:x} sectors={capacity} features=0x{features:x} depth={} memory=0x{:x} end=0x{:x}",
@@ -92,7 +92,7 @@ pub fn io(arguments: &mut Arguments) -> Reply {
     check(bytes.is_multiple_of(BLOCK) && (BLOCK..=MAX_REQUEST).contains(&bytes), "4096 to 131072 bytes, whole blocks")?;
     with_disk(|disk| {
         let depth = depth.clamp(1, disk.depth());
-        let (kicks, interrupts) = (disk.ring.kicks, virtio::interrupts());
+        let (kicks, interrupts) = (disk.ring.kicks(), virtio::interrupts());
         let workload = disk.workload(bytes / BLOCK, writes);
         let begin = timer::now();
         *LAST.lock() = None;
@@ -100,7 +100,7 @@ pub fn io(arguments: &mut Arguments) -> Reply {
         *LAST.lock() = Some(Work {
             count,
             ticks: timer::now() - begin,
-            kicks: disk.ring.kicks - kicks,
+            kicks: disk.ring.kicks() - kicks,
             interrupts: virtio::interrupts() - interrupts,
             lost: disk.lost,
         });

@@ -4,8 +4,8 @@ use crate::arch::{get, put};
 use crate::disk::close;
 use crate::reply::{Arguments, Refusal, Reply, check};
 use crate::shared::memory;
-use crate::virtio::ring::{self, Ring};
-use crate::virtio::{Transport, VERSION_1, register};
+use crate::virtio::{self, ring, ring::Ring};
+use rt::virtio::{VERSION_1, register};
 use rt::{print, println, timer};
 
 /// Virtio device ID.
@@ -19,11 +19,11 @@ const PATIENCE_S: u64 = 60;
 pub fn entropy(arguments: &mut Arguments) -> Reply {
     let (slot, bytes) = (arguments.number()?, arguments.number()?);
     check((1..=MAX).contains(&bytes), "1 to 64 bytes")?;
-    let transport = Transport::find(slot)?;
+    let transport = virtio::find(slot)?;
     check(transport.read(register::DEVICE_ID) == ENTROPY, "no entropy device is there")?;
     close();
     crate::net::close();
-    let agreed = transport.begin(VERSION_1)?;
+    let agreed = virtio::begin(transport, VERSION_1)?;
     let mut ring = Ring::begin(transport, memory(), agreed)?;
     let at = memory() + ring::BYTES;
     (at..at + MAX).step_by(8).for_each(|at| put(at, 0_u64));

@@ -8,12 +8,13 @@ use crate::disk::{Disk, close, with_disk};
 use crate::net;
 use crate::reply::{Arguments, Refusal, Reply, check};
 use crate::shared::{self, memory};
-use crate::virtio::ring::{self, NEXT, TABLE_FLAG, WRITE, describe};
-use crate::virtio::{EVENT_IDX, INDIRECT, Transport, VERSION_1, register};
+use crate::virtio::{self, ring};
 use blocks::Random;
 use rt::arch::access::*;
 use rt::board::board;
 use rt::timer;
+use rt::virtio::queue::{INDIRECT, NEXT, WRITE, describe};
+use rt::virtio::{EVENT_IDX, INDIRECT_DESC, NETWORK, Transport, VERSION_1, register};
 use rt::{println, psci};
 
 /// Most microseconds between requests and the reset that cuts them off: so that a device has seen none of them, some, or
@@ -93,7 +94,7 @@ pub fn rebind(arguments: &mut Arguments) -> Reply {
 /// `flyingreset`: requests in flight, most of them into this guest's RAM, and SYSTEM_RESET.
 pub fn flying_reset(arguments: &mut Arguments) -> Reply {
     let (slot, seed) = (arguments.number()?, arguments.number()?);
-    let (mut disk, mut random) = (Disk::open(slot, EVENT_IDX | INDIRECT)?, Random::new(seed));
+    let (mut disk, mut random) = (Disk::open(slot, EVENT_IDX | INDIRECT_DESC)?, Random::new(seed));
     disk.flood(&mut random, WRITES);
     pause_somewhat(&mut random);
     psci::system_reset()
@@ -102,7 +103,7 @@ pub fn flying_reset(arguments: &mut Arguments) -> Reply {
 /// `vread`: every offset of a transport page, in every size, so many times.
 pub fn read_all(arguments: &mut Arguments) -> Reply {
     let (slot, rounds) = (arguments.number()?, arguments.number()?);
-    let base = Transport::find(slot)?.base();
+    let base = virtio::find(slot)?.base();
     rt::cpu::without_interrupts(|| {
         for _ in 0..rounds {
             for (shift, load) in LOADS.into_iter().enumerate() {
@@ -122,11 +123,11 @@ pub fn read_all(arguments: &mut Arguments) -> Reply {
 /// must be a device again, and this guest's other memory as it was.
 pub fn attack(arguments: &mut Arguments) -> Reply {
     let (slot, seed, rounds) = (arguments.number()?, arguments.number()?, arguments.number()?);
-    let transport = Transport::find(slot)?;
+    let transport = virtio::find(slot)?;
     close();
     net::close();
     // What is to be sent is what a network device or a console looks for by itself.
-    let queues = if [net::NETWORK, CONSOLE].contains(&transport.read(register::DEVICE_ID)) { 2 } else { 1 };
+    let queues = if [NETWORK, CONSOLE].contains(&transport.read(register::DEVICE_ID)) { 2 } else { 1 };
     let mut random = Random::new(seed);
     let (behind, end) = (memory() + PLAYGROUND, shared::ram().1);
     // Up to the device tree, if it lies near the end.
@@ -200,29 +201,29 @@ fn buffer(random: &mut Random) -> (u64, u32) {
 fn describe_anything(random: &mut Random, table: u64, number: u64, count: u64) {
     let (mut at, mut bytes) = buffer(random);
     let any = random.next() as u16;
-    let flags = random.pick(&[0, NEXT, NEXT, NEXT, NEXT | WRITE, WRITE, TABLE_FLAG, TABLE_FLAG | NEXT, any]);
-    if flags & TABLE_FLAG != 0 && random.below(4) != 0 {
+    let flags = random.pick(&[0, NEXT, NEXT, NEXT, NEXT | WRITE, WRITE, INDIRECT, INDIRECT | NEXT, any]);
+    if flags & INDIRECT != 0 && random.below(4) != 0 {
         (at, bytes) = (TABLES.map(|offset| memory() + offset)[random.below(4) as usize], 16 * random.below(20) as u32);
     }
     let following = (number + 1) as u16;
     let next = random.pick(&[following, following, following, number as u16, 0, count as u16, any]);
-    describe(table, number, at, bytes, flags, next);
+    describe(table, number as u16, at, bytes, flags, next);
 }
 
 /// A queue of any size at any place, and kicks of queues that do not exist.
 fn hand_over_anything(transport: Transport, random: &mut Random) -> Reply {
     let features = random.next() | VERSION_1;
-    transport.begin(features)?;
+    virtio::begin(transport, features)?;
     let size = random.pick(&[0, 3, 16, 256, 257, 0x8000, u32::MAX]);
     let mut part = || {
         let at = if random.below(2) == 0 { inside(random) } else { outside(random) };
         // What the parts must be aligned to.
         if random.below(4) == 0 { at } else { at & !15 }
     };
-    let parts = [part(), part(), part()];
-    transport.hand_over(size, parts[0], parts[1], parts[2]);
+    transport.hand_over(0, size, [part(), part(), part()]);
+    transport.ready();
     for queue in [0, 1, 3, 4, 255, 0xffff_0000] {
-        transport.write(register::QUEUE_NOTIFY, queue);
+        transport.notify(queue);
     }
     pause(random.below(WATCH_US));
     Ok(())
@@ -232,7 +233,7 @@ fn hand_over_anything(transport: Transport, random: &mut Random) -> Reply {
 fn ring_of_anything(transport: Transport, queue: u32, random: &mut Random) -> Result<bool, Refusal> {
     const SIZE: u64 = 16;
     let (table, driver, device) = (memory(), memory() + 0x1000, memory() + 0x2000);
-    transport.begin(VERSION_1 | random.pick(&[0, INDIRECT, EVENT_IDX, INDIRECT | EVENT_IDX]))?;
+    virtio::begin(transport, VERSION_1 | random.pick(&[0, INDIRECT_DESC, EVENT_IDX, INDIRECT_DESC | EVENT_IDX]))?;
     (table..device + 0x1000).step_by(8).for_each(|at| put(at, 0_u64));
     for number in 0..SIZE {
         describe_anything(random, table, number, SIZE);
@@ -242,15 +243,15 @@ fn ring_of_anything(transport: Transport, queue: u32, random: &mut Random) -> Re
         let any = random.next() as u16;
         put(driver + 4 + 2 * slot, random.pick(&[slot as u16, slot as u16, slot as u16, 0, 16, any]));
     }
-    transport.hand_over_queue(queue, SIZE as u32, [table, driver, device]);
+    transport.hand_over(queue, SIZE as u32, [table, driver, device]);
     transport.ready();
     order();
     let any = random.next() as u16;
     put(driver + 2, random.pick(&[1, 1, 8, 16, 17, 0x8000, any]));
     order();
-    transport.write(register::QUEUE_NOTIFY, queue);
+    transport.notify(queue);
     pause(random.below(WATCH_US));
-    Ok(transport.read(register::STATUS) & crate::virtio::NEEDS_RESET != 0)
+    Ok(transport.is_broken())
 }
 
 /// What the ring's own module gives a driver that behaves lies in the playground too.

@@ -6,10 +6,6 @@
 mod device;
 mod frame;
 pub mod hostile;
-mod queue;
-
-pub use device::NETWORK;
-pub use queue::{BYTES as QUEUE_BYTES, Queue};
 
 use crate::disk;
 use crate::reply::{Arguments, Refusal, Reply, check};

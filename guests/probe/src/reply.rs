@@ -18,6 +18,12 @@ pub enum Refusal {
     Wrong(&'static str, u64, u64),
 }
 
+impl From<&'static str> for Refusal {
+    fn from(words: &'static str) -> Self {
+        Self::Error(words)
+    }
+}
+
 impl From<Fault> for Refusal {
     fn from(fault: Fault) -> Self {
         Self::Fault(fault)

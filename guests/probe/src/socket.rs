@@ -2,13 +2,15 @@
 
 use crate::arch::{get, order, put};
 use crate::disk::close;
-use crate::net::{self, Queue};
+use crate::net;
 use crate::reply::{Arguments, Reply, check};
 use crate::shared::memory;
-use crate::virtio::{NEEDS_RESET, Transport, VERSION_1, register};
+use crate::virtio;
 use blocks::Random;
 use rt::println;
 use rt::timer;
+use rt::virtio::queue::{self, MAX_SIZE, Queue, WRITE};
+use rt::virtio::{Transport, VERSION_1, register};
 
 /// Virtio device ID.
 const SOCKETS: u32 = 19;
@@ -30,10 +32,8 @@ const HOST: u64 = 2;
 const OWN_PORT: u32 = 777;
 /// Seconds that an answer may take.
 const PATIENCE_S: u64 = 10;
-/// Descriptor flag: for the device to write.
-const WRITE: u16 = 2;
 /// Where the buffers lie in [`memory`].
-const RECEIVED: u64 = 3 * net::QUEUE_BYTES;
+const RECEIVED: u64 = 3 * queue::BYTES;
 const SENT: u64 = RECEIVED + BUFFERS as u64 * BUFFER;
 
 /// A device in use.
@@ -65,14 +65,14 @@ struct Header {
 
 impl Sockets {
     fn open(slot: u64) -> Result<Self, crate::reply::Refusal> {
-        let transport = Transport::find(slot)?;
+        let transport = virtio::find(slot)?;
         check(transport.read(register::DEVICE_ID) == SOCKETS, "no socket device is there")?;
         close();
         net::close();
-        let agreed = transport.begin(VERSION_1)?;
+        let agreed = virtio::begin(transport, VERSION_1)?;
         check(agreed & VERSION_1 != 0, "a legacy device")?;
-        let [received, sent, events] =
-            [RECEIVE, SEND, EVENTS].map(|n| Queue::begin(transport, n, memory() + u64::from(n) * net::QUEUE_BYTES));
+        let [received, sent, events] = [RECEIVE, SEND, EVENTS]
+            .map(|n| Queue::begin(transport, n, memory() + u64::from(n) * queue::BYTES, MAX_SIZE, agreed));
         let (mut received, sent) = (received?, sent?);
         events?;
         for head in 0..BUFFERS {
@@ -103,7 +103,7 @@ impl Sockets {
         self.sent.kick();
         let until = timer::now() + PATIENCE_S * timer::frequency();
         while self.sent.take().is_none() {
-            check(self.transport.read(register::STATUS) & NEEDS_RESET == 0, "the device needs a reset")?;
+            check(!self.transport.is_broken(), "the device needs a reset")?;
             check(timer::now() < until, "the device does not take the packet")?;
             // What it has to say first may need the room.
             self.early = self.take().or(self.early);
@@ -118,14 +118,15 @@ impl Sockets {
 
     fn take(&mut self) -> Option<Said> {
         let (head, written) = self.received.take()?;
-        let at = buffer(head % BUFFERS);
+        let head = head as u16 % BUFFERS;
+        let at = buffer(head);
         let said = (get(at + 30), [get(at + 16), get(at + 20)]);
         self.give_back(head);
         (u64::from(written) >= HEADER).then_some(said)
     }
 
     fn give_back(&mut self, head: u16) {
-        self.received.offer(head % BUFFERS);
+        self.received.offer(head);
         self.received.kick();
     }
 

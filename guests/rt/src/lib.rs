@@ -1,4 +1,5 @@
-//! Runtime for bare-metal guests of the one guest machine (docs/MANUAL.md, section 4): entry, vectors, GIC, timer, console, PSCI.
+//! Runtime for bare-metal guests of the one guest machine (docs/MANUAL.md, section 4): entry, vectors, GIC, timer, console,
+//! PSCI, virtio.
 //!
 //! A guest is a `#![no_std] #![no_main]` binary that names its entry and its interrupt handler with [`guest!`]. It
 //! starts at EL1 with MMU and caches on, interrupts masked, the console usable and nothing else enabled. The same
@@ -18,6 +19,7 @@ mod panic;
 pub mod psci;
 pub mod timer;
 pub mod trap;
+pub mod virtio;
 
 /// Names the guest's entry (`fn() -> !`, runs on vCPU 0) and its interrupt handler (`fn(IntId)`, runs on the vCPU
 /// that took the interrupt, between acknowledge and end of interrupt, interrupts masked, must not print).

@@ -7,10 +7,11 @@ use super::table::Table;
 use crate::reply::{Refusal, Reply, check};
 use crate::shared::{self, memory};
 use crate::virtio::ring::{Completion, Ring};
-use crate::virtio::{self, NEEDS_RESET, Transport, VERSION_1, register, ring};
+use crate::virtio::{self, ring};
 use blocks::{BYTES as BLOCK, Kind, Random, Request, Workload};
 use rt::arch::insn;
 use rt::timer::{self, Timer};
+use rt::virtio::{DISK, NEEDS_RESET, Transport, VERSION_1, register};
 
 /// VIRTIO_BLK_T_IN and its like.
 pub const IN: u32 = 0;
@@ -21,8 +22,6 @@ const FLUSH: u32 = 4;
 pub const RO: u64 = 1 << 5;
 /// Feature: a write is on the medium only after a flush.
 const FEATURE_FLUSH: u64 = 1 << 9;
-/// Virtio device ID.
-pub const DISK: u32 = 2;
 /// Bytes of a sector.
 pub const SECTOR: u64 = 512;
 /// Most requests in flight.
@@ -62,7 +61,7 @@ pub struct Disk {
 impl Disk {
     /// The disk in this slot, its driver ready, nothing known of its blocks.
     pub fn open(slot: u64, features: u64) -> Result<Self, Refusal> {
-        let transport = Transport::find(slot)?;
+        let transport = virtio::find(slot)?;
         check(transport.read(register::DEVICE_ID) == DISK, "no disk is there")?;
         let (capacity, features, ring) = Self::begin(transport, features)?;
         let table = Table::unknown(memory() + ring::BYTES, capacity * SECTOR / BLOCK);
@@ -71,13 +70,13 @@ impl Disk {
         let room = shared::ram().1.saturating_sub(start) / 2 / BLOCK * BLOCK;
         check(room >= MAX_DEPTH as u64 * MAX_FLOOD, "the disk is too large for this guest's RAM")?;
         let data = (start, start + room.min(MAX_DATA));
-        transport.watch();
+        virtio::watch(transport);
         let flying = [None; MAX_DEPTH];
         Ok(Self { transport, ring, table, capacity, features, data, stride: MAX_FLOOD, flying, lost: 0 })
     }
 
     fn begin(transport: Transport, features: u64) -> Result<(u64, u64, Ring), Refusal> {
-        let features = transport.begin(features | VERSION_1 | RO | FEATURE_FLUSH)?;
+        let features = virtio::begin(transport, features | VERSION_1 | RO | FEATURE_FLUSH)?;
         check(features & VERSION_1 != 0, "a legacy device")?;
         Ok((transport.config64(0), features, Ring::begin(transport, memory(), features)?))
     }

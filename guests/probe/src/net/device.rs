@@ -4,17 +4,15 @@
 //! what follows the headers of a datagram lies at one.
 
 use super::frame::{self, HEADERS, Kind, Peer};
-use super::queue::{self, MAX_SIZE, Queue};
 use crate::arch::{get, put};
 use crate::reply::{Refusal, Reply, check};
 use crate::shared::{self, memory};
-use crate::virtio::ring::{NEXT, WRITE};
-use crate::virtio::{NEEDS_RESET, Transport, VERSION_1, register};
+use crate::virtio;
 use rt::arch::insn;
 use rt::timer::{self, Timer};
+use rt::virtio::queue::{self, MAX_SIZE, NEXT, Queue, WRITE};
+use rt::virtio::{NETWORK, Transport, VERSION_1, register};
 
-/// Virtio device ID.
-pub const NETWORK: u32 = 1;
 /// Feature: the configuration has the MAC address.
 const MAC: u64 = 1 << 5;
 /// Queues.
@@ -64,24 +62,24 @@ pub struct Received {
 impl Nic {
     /// The device in this slot, with buffers for what comes.
     pub fn open(slot: u64, ip: u32, features: u64) -> Result<Self, Refusal> {
-        let transport = Transport::find(slot)?;
+        let transport = virtio::find(slot)?;
         check(transport.read(register::DEVICE_ID) == NETWORK, "no network device is there")?;
-        let features = transport.begin(features | VERSION_1 | MAC)?;
+        let features = virtio::begin(transport, features | VERSION_1 | MAC)?;
         check(features & VERSION_1 != 0, "a legacy device")?;
         // The device tree lies near the end.
         check(memory() + 2 * BYTES <= shared::ram().1, "this guest's RAM is too small")?;
         let [a, b, c, d, e, f, ..] = transport.config64(0).to_le_bytes();
-        let received = Queue::begin(transport, RECEIVE, memory())?;
-        let sent = Queue::begin(transport, SEND, memory() + SEND_QUEUE)?;
+        let received = Queue::begin(transport, RECEIVE, memory(), MAX_SIZE, features)?;
+        let sent = Queue::begin(transport, SEND, memory() + SEND_QUEUE, MAX_SIZE, features)?;
         let free = core::array::from_fn(|n| n as u16);
-        let (free_count, mac) = (sent.size.into(), [a, b, c, d, e, f]);
+        let (free_count, mac) = (sent.size().into(), [a, b, c, d, e, f]);
         let mut nic = Self { transport, received, sent, free, free_count, mac, ip, features };
-        for head in 0..nic.received.size {
+        for head in 0..nic.received.size() {
             nic.received.describe(head, nic.buffer(RECEIVED, head), (BUFFER - SHIFT) as u32, WRITE, 0);
             nic.received.offer(head);
         }
-        nic.sent.want_interrupt(false);
-        transport.watch();
+        nic.sent.want_silence();
+        virtio::watch(transport);
         transport.ready();
         nic.received.kick();
         Ok(nic)
@@ -110,18 +108,18 @@ impl Nic {
 
     /// Whether the device says that it cannot go on.
     pub fn is_broken(&self) -> bool {
-        self.transport.read(register::STATUS) & NEEDS_RESET != 0
+        self.transport.is_broken()
     }
 
     /// The next frame that has come.
     pub fn receive(&mut self) -> Option<Received> {
         let (head, written) = self.received.take()?;
-        Some(Received { head, bytes: u64::from(written).saturating_sub(HEADER) })
+        Some(Received { head: head as u16, bytes: u64::from(written).saturating_sub(HEADER) })
     }
 
     /// Its buffer may be filled again.
     pub fn give_back(&mut self, Received { head, .. }: Received) {
-        if head < self.received.size {
+        if head < self.received.size() {
             self.received.offer(head);
         }
     }
@@ -205,14 +203,14 @@ impl Nic {
 
     /// How many frames the device has not taken.
     pub fn flying(&self) -> u64 {
-        u64::from(self.sent.size) - self.free_count as u64
+        u64::from(self.sent.size()) - self.free_count as u64
     }
 
     /// Sees which frames the device has taken.
     pub fn collect_sent(&mut self) {
         while let Some((head, _)) = self.sent.take() {
             if let Some(slot) = self.free.get_mut(self.free_count) {
-                *slot = head % MAX_SIZE;
+                *slot = head as u16 % MAX_SIZE;
                 self.free_count += 1;
             }
         }
@@ -259,14 +257,14 @@ impl Nic {
 
     /// Sleeps until a frame comes, at most so many ticks.
     pub fn sleep(&mut self, most: u64) {
-        self.received.want_interrupt(true);
+        self.received.want_interrupt(0);
         insn::mask_irq();
         // Until now a frame may have come without an interrupt.
-        if !self.received.has_used() {
+        if self.received.used() == 0 {
             self.doze(most);
         }
         insn::unmask_irq();
-        self.received.want_interrupt(false);
+        self.received.want_silence();
     }
 
     /// Sleeps until an interrupt, at most so many ticks.

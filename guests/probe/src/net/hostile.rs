@@ -8,9 +8,9 @@ use super::frame::{self, HEADERS, Peer};
 use super::{peer, with_nic};
 use crate::arch::put;
 use crate::reply::{Arguments, Reply};
-use crate::virtio::ring::WRITE;
 use blocks::Random;
 use rt::println;
+use rt::virtio::queue::WRITE;
 
 /// Features of a device that computes checksums and cuts segments (section 5.1.3), of which an attack asks for some.
 const OFFLOADS: [u64; 5] = [1 << 0, 1 << 1, 1 << 7, 1 << 11, 1 << 15];
