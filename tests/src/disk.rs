@@ -30,6 +30,7 @@ pub struct Disk {
     path: PathBuf,
     /// Requests in a second, where they are limited.
     pace: Option<u32>,
+    has_discard: bool,
 }
 
 impl Disk {
@@ -57,11 +58,11 @@ impl Disk {
 
     /// An image that is there already.
     pub fn found(serial: &str, path: PathBuf) -> Self {
-        Self { serial: serial.to_owned(), path, pace: None }
+        Self { serial: serial.to_owned(), path, pace: None, has_discard: true }
     }
 
     fn new(run: &Run, serial: &str) -> Result<Self> {
-        Ok(Self { serial: serial.to_owned(), path: run.new_directory("disk")?.join("image"), pace: None })
+        Ok(Self::found(serial, run.new_directory("disk")?.join("image")))
     }
 
     /// So slow that requests stay with the board's device for a while: so many in a second, behind a tenth of them at once.
@@ -69,9 +70,15 @@ impl Disk {
         Self { pace: Some(requests_in_a_second), ..self }
     }
 
+    /// Without DISCARD and WRITE_ZEROES.
+    pub fn without_discard(self) -> Self {
+        Self { has_discard: false, ..self }
+    }
+
     /// QEMU's arguments for it: one of the machine's virtio-mmio transports, of version 2.
     pub fn arguments(&self) -> [String; 6] {
         let file = self.file();
+        let discard = if self.has_discard { "" } else { ",discard=off,write-zeroes=off" };
         let pace = self.pace.map_or_else(String::new, |pace| format!(",throttling.iops-total={pace}"));
         [
             "-global".into(),
@@ -79,7 +86,7 @@ impl Disk {
             "-drive".into(),
             format!("if=none,format=raw,id={},file={file}{pace}", self.serial),
             "-device".into(),
-            format!("virtio-blk-device,drive={0},serial={0}", self.serial),
+            format!("virtio-blk-device,drive={0},serial={0}{1}", self.serial, discard),
         ]
     }
 

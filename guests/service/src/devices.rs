@@ -31,6 +31,7 @@ use broker::Broker;
 use core::fmt;
 use core::sync::atomic::Ordering;
 use link::Link;
+use offer::Change;
 use rate::Bucket;
 use receiver::Receiver;
 use terminal::Terminal;
@@ -49,8 +50,8 @@ const NEEDS_RESET: u8 = 0x40;
 
 /// What is behind a device.
 enum Backend {
-    /// Nothing: there was something in a life of the service before this one, and now there is not. Who uses it is told that it is
-    /// broken, and resets are answered.
+    /// Nothing: in a life of the service before this one there was something, which its driver knows, and now there is another
+    /// thing or none. Who uses it is told that it is broken, and resets are answered.
     Lost,
     /// The generator.
     Entropy,
@@ -80,6 +81,8 @@ struct Device {
     name: (&'static str, u8),
     ram: Ram,
     backend: Backend,
+    /// What it becomes when its driver lets go of it.
+    change: Option<Change>,
     /// The queue by which the guest asks: the only one, or a network device's or a console's for sending.
     link: Link,
     /// A network device's or a console's other queue.
@@ -378,6 +381,9 @@ impl Device {
             }
             // Refused: something happened meanwhile, look again.
             self.is_unsure = hypercall::device_quiet(self.id, epoch).is_err();
+            if self.change.is_some() {
+                self.change();
+            }
         }
     }
 

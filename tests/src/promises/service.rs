@@ -9,6 +9,7 @@ mod hvc;
 mod hypercalls;
 mod idle;
 mod linux;
+mod moved;
 mod poisoned;
 mod quiet;
 mod sectors;
@@ -68,6 +69,7 @@ pub const SCENARIOS: &[&[Scenario]] = &[
     hypercalls::SCENARIOS,
     idle::SCENARIOS,
     linux::SCENARIOS,
+    moved::SCENARIOS,
     poisoned::SCENARIOS,
     quiet::SCENARIOS,
 ];

@@ -117,13 +117,15 @@ pub unsafe fn offer_all(
                 Backend::Lost
             }
         };
+        let change = matches!(backend, Backend::Lost).then_some(Change::Goes);
         // SAFETY: the caller's promise.
         let ram = unsafe { Ram::new(partition) };
-        let device = Device {
+        let mut device = Device {
             id,
             name: (&partition.name, planned.slot),
             ram,
             backend,
+            change,
             link: Link::new(number, record),
             receiver: receiver.map(|record| Box::new(Receiver::new(record))),
             resumes_at: None,
@@ -132,21 +134,46 @@ pub unsafe fn offer_all(
             said_at: None,
         };
         // What it sees not all of, its guest must not take for a device that does.
-        let platform = if partition.io == Io::Window { Features::ACCESS_PLATFORM } else { 0 };
-        let backend = match device.offer(&planned.kind, platform) {
-            Ok(()) => device.backend,
-            Err(status) => {
-                // It has other features than in an earlier life, which its driver may have accepted.
-                say!("error: EL2 refuses virtio device {} of '{}': {status:?}", planned.slot, partition.name);
-                Backend::Lost
-            }
-        };
-        devices.all.push(Device { backend, ..device });
+        let more = if partition.io == Io::Window { Features::ACCESS_PLATFORM } else { 0 };
+        if device.offer(&planned.kind, more).is_err() {
+            let (what, name) = (Named(&planned.kind), &partition.name);
+            say!("error: '{name}' has lost {what}, which is not what its driver knows: restart '{name}'");
+            let found = core::mem::replace(&mut device.backend, Backend::Lost);
+            device.change = Some(Change::Becomes(found, &planned.kind, more));
+        }
+        devices.all.push(device);
     }
     devices
 }
 
+/// What a lost device becomes.
+pub(super) enum Change {
+    /// What was found, by its place in the plan, offered with these features too.
+    Becomes(Backend, &'static Kind, u64),
+    /// Nothing is there.
+    Goes,
+}
+
 impl Device {
+    /// Its driver has let go of it. Should EL2 say that one has seen it already, its next reset is another occasion.
+    #[cold]
+    pub(super) fn change(&mut self) {
+        let (partition, slot) = self.name;
+        match self.change.take() {
+            Some(Change::Goes) if hypercall::device_absent(self.id).is_err() => self.change = Some(Change::Goes),
+            None | Some(Change::Goes) => {}
+            Some(Change::Becomes(found, kind, more)) => {
+                let lost = core::mem::replace(&mut self.backend, found);
+                if self.offer(kind, more).is_ok() {
+                    say!("'{partition}' has virtio device {slot} again");
+                } else {
+                    let found = core::mem::replace(&mut self.backend, lost);
+                    self.change = Some(Change::Becomes(found, kind, more));
+                }
+            }
+        }
+    }
+
     /// Offers it with its own features and those in `more`.
     fn offer(&self, kind: &Kind, more: u64) -> Result<(), abi::service::Status> {
         match &self.backend {
