@@ -126,7 +126,7 @@ fn invalidate_tlb() {
 pub fn load_code(instruction: u32) -> u64 {
     const RET: u32 = 0xd65f_03c0;
     let code = (&raw const probe_code).cast_mut().cast::<[u32; 2]>();
-    // SAFETY: vCPU 0 only, and nobody executes the buffer now.
+    // SAFETY: one vCPU at a time (`lives::second` waits for vCPU 1), and nobody executes the buffer now.
     unsafe { code.write_volatile([instruction, RET]) };
     // SAFETY: makes the two words, which share a line, visible to instruction fetch (Arm ARM, "Cache maintenance").
     unsafe {

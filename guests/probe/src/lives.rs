@@ -91,8 +91,14 @@ fn clean() -> impl Iterator<Item = (&'static str, Option<u8>, Encoding)> {
 
 /// `regs`
 pub fn registers(_: &mut Arguments) -> Reply {
+    say_registers();
+    Ok(())
+}
+
+/// Of the vCPU that runs this.
+fn say_registers() {
     print!("ok");
-    for (n, value) in rt::arch::entry_state().iter().take(30).enumerate().filter(|(_, value)| **value != 0) {
+    for (n, value) in arch::general_at_entry().into_iter().enumerate().filter(|(_, value)| *value != 0) {
         match n {
             29 => print!(" sp=0x{value:x}"),
             n => print!(" x{n}=0x{value:x}"),
@@ -116,21 +122,57 @@ pub fn registers(_: &mut Arguments) -> Reply {
         }
     }
     println!();
-    Ok(())
 }
 
 /// `poison`
 pub fn poison(_: &mut Arguments) -> Reply {
+    println!("ok {} system registers", fill_registers());
+    Ok(())
+}
+
+/// Fills what `regs` shows of the vCPU that runs this and the runtime can spare; how many system registers took it.
+fn fill_registers() -> usize {
     arch::fill_vectors(POISON);
     let setters = FLAGS.iter().map(|&(_, set, _)| set);
     let all = clean().map(|(_, _, encoding)| encoding).chain(setters);
-    println!("ok {} system registers", all.filter(|&encoding| write_register(encoding, POISON).is_ok()).count());
-    Ok(())
+    all.filter(|&encoding| write_register(encoding, POISON).is_ok()).count()
 }
 
 /// `poisoncrash`
 pub fn poison_and_crash(_: &mut Arguments) -> Reply {
     arch::poison_and_crash(POISON)
+}
+
+/// What vCPU 1 may do with its registers; it calls CPU_OFF then, or faults.
+const SECOND: [(&str, fn()); 3] = [
+    ("regs", say_registers),
+    ("poison", || {
+        fill_registers();
+        say_registers();
+        arch::poison_and_leave(POISON)
+    }),
+    ("crash", || {
+        fill_registers();
+        arch::poison_and_crash(POISON)
+    }),
+];
+/// Seconds for all that vCPU 1 may say there, an exit for each byte.
+const SAYS_WITHIN: u64 = 20;
+
+/// `second`: the answer is vCPU 1's.
+pub fn second(arguments: &mut Arguments) -> Reply {
+    let name = arguments.next();
+    let found = SECOND.iter().find(|(known, _)| Some(*known) == name);
+    let (_, task) = found.ok_or(Refusal::Error("regs, poison or crash"))?;
+    check(board().vcpus > 1, "there is no vCPU 1")?;
+    let mpidr = board().mpidr[1];
+    cpu::prepare(1, *task);
+    psci::cpu_on(mpidr, arch::second_entry(), 1).map_err(|_| Refusal::Error("vCPU 1 is on already"))?;
+    let end = timer::now() + SAYS_WITHIN * timer::frequency();
+    while psci::affinity(mpidr) != vcpus::OFF {
+        check(timer::now() < end, "vCPU 1 does not end")?;
+    }
+    Ok(())
 }
 
 /// RAM that neither the image nor a stack uses.

@@ -91,6 +91,11 @@ const COMMANDS: &[Command] = &[
         lives::poison,
     ),
     ("poisoncrash", "fills the rest too and faults for ever: never ends", lives::poison_and_crash),
+    (
+        "second",
+        "regs|poison|crash: the same on vCPU 1, which is off before and, but for crash, afterwards",
+        lives::second,
+    ),
     ("ram", "fill|find VALUE: all free RAM in words of 64 bits; ok words=.. found=.. first=..", lives::ram),
     ("park", "count|wfi|spin|loop|hold|off|reset: starts vCPU 1, which does that; ok when it does", lives::park),
     ("here", "count|wfi|spin|loop|hold|off|reset: the same on vCPU 0, after ok pc=.. (of spin)", lives::here),

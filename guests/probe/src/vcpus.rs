@@ -12,7 +12,7 @@ use rt::trap::{Fault, attempt};
 use rt::{IntId, cpu, gic, println, timer};
 
 /// AFFINITY_INFO: OFF.
-const OFF: i32 = 1;
+pub const OFF: i32 = 1;
 
 /// Asks vCPU n to call CPU_OFF.
 static LEAVE: [AtomicBool; MAX_VCPUS] = [const { AtomicBool::new(false) }; MAX_VCPUS];

@@ -45,6 +45,7 @@ pub const SCENARIOS: &[Scenario] = &[
             promise("L01", "every_end_stops_where_the_system_file_says_stop"),
             promise("L01", "keys_restart_and_stop_whatever_the_system_file_says"),
             promise("L03", "ram_and_registers_hold_nothing_of_the_last_life"),
+            promise("L03", "registers_of_vcpu_1_hold_nothing_after_cpu_off_and_after_a_restart"),
             promise("L03", "ram_of_a_stopped_partition_is_zero"),
             promise("L04", "restart_reaches_every_vcpu_wherever_it_is"),
             promise("L04", "restart_in_the_middle_of_cpu_on"),
@@ -64,6 +65,7 @@ pub const SCENARIOS: &[Scenario] = &[
     on_v3("lives_on_max", 60, &[promise("L03", "ram_and_registers_hold_nothing_of_the_last_life_on_cpu_max")], |run| {
         let (mut machine, _) = boot(run, "max")?;
         leftovers::nothing_is_left(&mut machine.console)?;
+        leftovers::nothing_is_left_on_vcpu_1(&mut machine.console, &AGAIN)?;
         run.promises_kept();
         Ok(())
     }),
@@ -205,6 +207,9 @@ fn lives(run: &mut Run) -> Result<()> {
     run.promise("every_end_stops_where_the_system_file_says_stop", |_| ends::stopping(console));
     run.promise("keys_restart_and_stop_whatever_the_system_file_says", |_| ends::by_key(console));
     run.promise("ram_and_registers_hold_nothing_of_the_last_life", |_| leftovers::nothing_is_left(console));
+    run.promise("registers_of_vcpu_1_hold_nothing_after_cpu_off_and_after_a_restart", |_| {
+        leftovers::nothing_is_left_on_vcpu_1(console, &AGAIN)
+    });
     run.promise("ram_of_a_stopped_partition_is_zero", |run| leftovers::stopped_ram(console, &mut monitor, run));
     run.promise("restart_reaches_every_vcpu_wherever_it_is", |_| leftovers::wherever(console));
     run.promise("restart_in_the_middle_of_cpu_on", |_| leftovers::races(console));
@@ -258,6 +263,7 @@ fn raspi4b(run: &mut Run) -> Result<()> {
         }
         restart(console, &PI)?;
         leftovers::registers_are_clean(console, &PI)?;
+        leftovers::nothing_is_left_on_vcpu_1(console, &PI)?;
         is_whole(console, &PI, 2)
     });
     Ok(())

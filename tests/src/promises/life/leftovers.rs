@@ -31,11 +31,33 @@ pub fn nothing_is_left(console: &mut Conversation) -> Result<()> {
     Ok(())
 }
 
+/// L03: vCPU 1 fills all its registers before CPU_OFF, and before an end of its life; neither CPU_ON behind it finds any.
+pub fn nothing_is_left_on_vcpu_1(console: &mut Conversation, probe: &Probe) -> Result<()> {
+    let first = registers_of_vcpu_1_are_clean(console, probe)?;
+    let dirty = probe.long_answer(console, "second poison")?;
+    ensure!(dirty.split_whitespace().count() > 64, "vCPU 1 filled its registers, but shows only {dirty}");
+    let second = registers_of_vcpu_1_are_clean(console, probe).context("behind CPU_OFF")?;
+    probe.order(console, "second crash")?;
+    let (_, place) = comes_back_after(console, probe, &[&format!("{}/v1: pc ", probe.name)])?;
+    ensure!(place.concat().contains(" sp 0x5a5a5a5a5a5a5a5a "), "the registers were not filled: {place:?}");
+    let third = registers_of_vcpu_1_are_clean(console, probe).context("behind a restart")?;
+    ensure!(first == second && second == third, "vCPU 1 found {first}, then {second}, then {third}");
+    Ok(())
+}
+
+fn registers_of_vcpu_1_are_clean(console: &mut Conversation, probe: &Probe) -> Result<String> {
+    are_clean(console, probe, "second regs")
+}
+
 /// Every register has its first value, but x0, the device tree's address; returns what the guest says.
 pub fn registers_are_clean(console: &mut Conversation, probe: &Probe) -> Result<String> {
-    let said = probe.long_answer(console, "regs")?;
+    are_clean(console, probe, "regs")
+}
+
+fn are_clean(console: &mut Conversation, probe: &Probe, order: &str) -> Result<String> {
+    let said = probe.long_answer(console, order)?;
     let others: Vec<&str> = said.split_whitespace().filter(|word| !word.starts_with("x0=")).collect();
-    ensure!(others.is_empty(), "a life of {} begins with {}", probe.name, others.join(" "));
+    ensure!(others.is_empty(), "{}: `{order}` shows {}", probe.name, others.join(" "));
     Ok(said)
 }
 
