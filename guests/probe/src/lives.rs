@@ -24,7 +24,8 @@ const PATIENCE: u32 = 1000;
 const HELD: core::ops::Range<u32> = 100..120;
 const URGENT: IntId = IntId::spi(120);
 
-/// Registers that the runtime leaves alone and that a life finds as 0, where they exist.
+/// Registers that the runtime leaves alone and that a life finds as 0, where they exist. QEMU has OSDTRRX, OSDTRTX and
+/// OSECCR as constants: only hardware can show that they are reset.
 const CLEAN: &[&str] = &[
     "FPCR",
     "FPSR",

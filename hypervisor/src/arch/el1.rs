@@ -209,7 +209,8 @@ fn pmcr() -> u64 {
 /// Writes the guest's reset values to every EL1 and EL0 register that it can write (el1 of the Arm ARM's reset
 /// values where they are known, 0 elsewhere). EL1's MMU and caches are off afterwards.
 pub fn reset() {
-    // First, and in effect before MDSCR_EL1 is written: its transfer bits are read-only while the OS lock is open.
+    // First, and in effect before MDSCR_EL1 and OSECCR_EL1 are written: the transfer bits of the one are read-only while the
+    // OS lock is open, the other is then no register at all.
     set! { "oslar_el1" = 1; }
     barrier::isb();
     set! {
@@ -244,6 +245,9 @@ pub fn reset() {
         "cntp_cval_el0" = 0;
         "mdscr_el1" = 0;
         "mdccint_el1" = 0;
+        "osdtrrx_el1" = 0;
+        "osdtrtx_el1" = 0;
+        "oseccr_el1" = 0;
         // The claim tags have no other reset than a cold one.
         "dbgclaimclr_el1" = 0xff;
         "osdlr_el1" = 0;
