@@ -17,6 +17,14 @@ pub fn is_el2(line: &str, text: &str) -> bool {
     line.starts_with("bulkhead| ") && line.contains(text)
 }
 
+/// When EL2 said a line, by its own clock, in microseconds: `bulkhead| [  0.001234] ...`.
+pub fn said_at_us(line: &str) -> Option<u64> {
+    let (time, _) = line.strip_prefix("bulkhead| [")?.split_once(']')?;
+    let (seconds, fraction) = time.trim().split_once('.')?;
+    let is_micro = fraction.len() == 6;
+    seconds.parse::<u64>().ok()?.checked_mul(1_000_000)?.checked_add(fraction.parse().ok().filter(|_| is_micro)?)
+}
+
 /// Presses Ctrl-T and `key` while the partition with this digit has the keyboard; returns the number of the question.
 pub fn press(console: &mut Conversation, digit: u8, key: u8, question: &str) -> Result<String> {
     console.send([CTRL_T, b'0' + digit])?;
@@ -65,6 +73,13 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_is_read() {
+        assert_eq!(said_at_us("bulkhead| [ 12.001234] core0 partition 'a' restarts: life 2"), Some(12_001_234));
+        assert_eq!(said_at_us("again| [ 12.001234] core0"), None);
+        assert_eq!(said_at_us("bulkhead| [ 12.0012] core0"), None);
+    }
 
     #[test]
     fn a_history_is_read() {

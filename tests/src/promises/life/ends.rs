@@ -3,7 +3,7 @@
 use super::{AGAIN, LIMITED, STAYS, comes_back, comes_back_after, is_whole, restart, start};
 use crate::conversation::Conversation;
 use crate::counters::{CTRL_T, Counters};
-use crate::life::{History, el2_says, press, press_yes};
+use crate::life::{History, el2_says, is_el2, press, press_yes, said_at_us};
 use crate::probe::{Probe, field, number as number_of};
 use anyhow::{Context, Result, anyhow, ensure};
 
@@ -100,7 +100,7 @@ pub fn by_key(console: &mut Conversation) -> Result<()> {
     Ok(())
 }
 
-/// L06: three in a minute, the second after 100 ms, the third after 200 ms, and no fourth, until a key.
+/// L06: three in a minute, the second after 100 ms, the third after 200 ms by EL2's own clock, and no fourth, until a key.
 pub fn limit(console: &mut Conversation) -> Result<()> {
     // A key begins the count anew, whatever was before.
     restart(console, &LIMITED)?;
@@ -114,8 +114,16 @@ pub fn limit(console: &mut Conversation) -> Result<()> {
             match wait {
                 None => ensure!(!waits, "the first restart of round {round} waited:\n{said}"),
                 Some(ms) => {
-                    let line = format!("partition 'limited' restarts in {ms} ms: restart {}\n", life - 1);
-                    ensure!(said.contains(&line), "round {round}: expected {line:?} in:\n{said}");
+                    let at = |words: String| -> Result<u64> {
+                        let line = said.lines().find(|line| is_el2(line, &words) && line.ends_with(&words));
+                        line.and_then(said_at_us).with_context(|| format!("round {round}: no {words:?} in:\n{said}"))
+                    };
+                    let announced = at(format!("partition 'limited' restarts in {ms} ms: restart {}", life - 1))?;
+                    let waited_us = at(format!("partition 'limited' restarts: life {life}"))?.saturating_sub(announced);
+                    ensure!(
+                        waited_us >= ms * 1000,
+                        "round {round}: it waited {waited_us} us instead of {ms} ms:\n{said}"
+                    );
                 }
             }
         }
