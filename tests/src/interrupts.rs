@@ -1,9 +1,10 @@
 //! What the interrupt controller holds that a life may leave behind, as QEMU tells it.
 //!
-//! A GICv3's registers are read through the monitor. QEMU's GICv2 knows banked registers only for the core that asks, and
-//! ends when the monitor does: there the whole machine is written to a file as for a migration, and the GIC's part of it
-//! read (QEMU's hw/intc/arm_gic_common.c, `vmstate_gic` of version 12 and `vmstate_gic_virt_state` of version 1; numbers
-//! are big-endian).
+//! A GICv3's memory-mapped registers are read through the monitor. QEMU's GICv2 knows banked registers only for the core that
+//! asks, and ends when the monitor does; a GICv3's CPU interface no debugger is shown: there the whole machine is written to a
+//! file as for a migration, and the GIC's part of it read (QEMU's hw/intc/arm_gic_common.c, `vmstate_gic` of version 12 and
+//! `vmstate_gic_virt_state` of version 1; arm_gicv3_common.c, `vmstate_gicv3`, `vmstate_gicv3_cpu` and
+//! `vmstate_gicv3_cpu_virt`, all of version 1; numbers are big-endian).
 
 use crate::monitor::Monitor;
 use anyhow::{Context, Result};
@@ -36,7 +37,46 @@ pub fn of_gicv3(monitor: &mut Monitor, cores: &[u64]) -> Result<Interrupts> {
     Ok(all)
 }
 
-/// GICv2: the same, the GICC's active priorities, and the GICH's list registers and active priorities of `cores`. The
+/// GICv3: the active priorities of `cores` (ICC_APnRm_EL1), their list registers in use and their virtual active priorities
+/// (ICH_LRn_EL2, ICH_APnRm_EL2). The machine is written to `file`.
+pub fn interfaces_of_gicv3(monitor: &mut Monitor, cores: &[usize], file: &Path) -> Result<Interrupts> {
+    gicv3_interfaces(&monitor.snapshot(file)?, cores)
+}
+
+fn gicv3_interfaces(snapshot: &[u8], cores: &[usize]) -> Result<Interrupts> {
+    /// A length and a name; instance 0 and a version. And of each core's part: a subsection, a length and a name, a version.
+    const GIC: &[u8] = b"\x09arm_gicv3\0\0\0\0\0\0\0\x01";
+    const VIRTUAL: &[u8] = b"\x05\x12arm_gicv3_cpu/virt\0\0\0\x01";
+    /// In front of the subsection `icc_apr`, `icc_igrpen`, `icc_ctlr_el3`: 3 * 4, 3 and 1 of 64 bits.
+    const APR_BEFORE: usize = (12 + 3 + 1) * 8;
+    /// In it `ich_apr`, `ich_hcr_el2`, `ich_lr_el2`: 3 * 4, 1 and 16 of 64 bits.
+    const LIST_REGISTERS: usize = (12 + 1) * 8;
+    /// Bits of a list register: pending, active (IHI 0069 12.4.8).
+    const STATE: u64 = 3 << 62;
+    let gic = behind(snapshot, GIC).context("no GICv3 in QEMU's snapshot")?;
+    let windows = gic.windows(VIRTUAL.len()).enumerate();
+    let places: Vec<usize> = windows.filter(|(_, window)| *window == VIRTUAL).map(|(at, _)| at).collect();
+    let doubles = |at: usize, count: usize| -> Result<Vec<u64>> {
+        let bytes =
+            gic.get(at..).and_then(|rest| rest.get(..8 * count)).context("QEMU's snapshot ends within the GICv3")?;
+        Ok(bytes.as_chunks().0.iter().map(|double| u64::from_be_bytes(*double)).collect())
+    };
+    let halves = |values: Vec<u64>| values.into_iter().flat_map(|value| [(value >> 32) as u32, value as u32]).collect();
+    let mut all = Vec::new();
+    for core in cores {
+        let at = *places.get(*core).with_context(|| format!("no core {core} in the snapshot's GICv3"))?;
+        let before = at.checked_sub(APR_BEFORE).context("the snapshot's GICv3 has another format")?;
+        let own = at + VIRTUAL.len();
+        // What an invalid list register still says is no state.
+        let lists = doubles(own + LIST_REGISTERS, 16)?.into_iter().filter(|list| list & STATE != 0).collect();
+        all.push((format!("core {core} list registers"), halves(lists)));
+        all.push((format!("core {core} active priorities"), halves(doubles(before, 12)?)));
+        all.push((format!("core {core} virtual active priorities"), halves(doubles(own, 12)?)));
+    }
+    Ok(all)
+}
+
+/// GICv2: the same as [`of_gicv3`], the GICC's active priorities, and the GICH's list registers and active priorities of `cores`. The
 /// machine is written to `file`.
 pub fn of_gicv2(monitor: &mut Monitor, cores: &[usize], file: &Path) -> Result<Interrupts> {
     GicV2::find(&monitor.snapshot(file)?)?.interrupts(cores)
@@ -109,8 +149,9 @@ impl<'a> GicV2<'a> {
     }
 }
 
+/// What follows `words`. RAM comes first in a snapshot, and most of it: devices are looked for from the end.
 fn behind<'a>(bytes: &'a [u8], words: &[u8]) -> Option<&'a [u8]> {
-    let at = bytes.windows(words.len()).position(|window| window == words)?;
+    let at = bytes.windows(words.len()).rposition(|window| window == words)?;
     bytes.get(at + words.len()..)
 }
 
@@ -122,6 +163,27 @@ fn word(bytes: &[u8], at: usize) -> Result<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_snapshot_of_a_gicv3_is_read() {
+        let core = |apr: u64, list: u64, virtual_apr: u64| -> Vec<u8> {
+            let before = [0, apr, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 0x400];
+            let mut behind = [0; 12 + 1 + 16 + 1];
+            (behind[2], behind[12], behind[13 + 5], behind[29]) = (virtual_apr, 1, list, 7);
+            let bytes = |doubles: &[u64]| doubles.iter().flat_map(|double| double.to_be_bytes()).collect::<Vec<u8>>();
+            [bytes(&before), b"\x05\x12arm_gicv3_cpu/virt\0\0\0\x01".to_vec(), bytes(&behind)].concat()
+        };
+        let noise = b"noise\x09arm_gicv3\0\0\0\0\0\0\0\x01".to_vec();
+        let snapshot = [noise, core(0, 3, 0), core(8, 1 << 62 | 27, 9)].concat();
+        let all = gicv3_interfaces(&snapshot, &[0, 1]).unwrap();
+        let of = |name: &str| all.iter().find(|(other, _)| other == name).map(|(_, words)| words.as_slice()).unwrap();
+        assert!(of("core 0 list registers").is_empty());
+        assert_eq!(of("core 1 list registers"), [1 << 30, 27]);
+        assert_eq!(of("core 1 active priorities")[..4], [0, 0, 0, 8]);
+        assert_eq!(of("core 1 virtual active priorities")[4..6], [0, 9]);
+        assert!(gicv3_interfaces(&snapshot[..snapshot.len() - 16], &[1]).is_err(), "cut short");
+        assert!(gicv3_interfaces(&snapshot, &[2]).is_err(), "a core too many");
+    }
 
     #[test]
     fn a_snapshot_is_read() {

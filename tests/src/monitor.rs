@@ -130,7 +130,7 @@ impl Monitor {
         traffic.with_context(|| format!("QEMU said nothing of the disk {serial}: {said:?}"))
     }
 
-    /// Stops the machine for a debugger. QEMU takes one in its life.
+    /// Stops the machine for a debugger, until [`Self::leave`].
     pub fn debug(&mut self) -> Result<Gdb> {
         let socket = Socket::new()?;
         self.prompt.send(format!("gdbserver unix:{}\n", socket.path.display()))?;
@@ -152,11 +152,16 @@ impl Monitor {
     pub fn stopped<R>(&mut self, work: impl FnOnce(&mut Gdb) -> Result<R>) -> Result<R> {
         let mut gdb = self.debug()?;
         let result = work(&mut gdb)?;
+        self.leave(gdb)?;
+        Ok(result)
+    }
+
+    /// Ends what [`Self::debug`] began; the machine, which stands still, goes on.
+    pub fn leave(&mut self, gdb: Gdb) -> Result<()> {
         gdb.detach()?;
         // The next one may not have the same name as this.
         self.prompt.send("gdbserver none\n")?;
-        self.prompt.expect("(qemu) ", 20)?;
-        Ok(result)
+        self.prompt.expect("(qemu) ", 20).map(drop)
     }
 
     /// Writes `bytes` to physical memory, or to a device's register, at `address`; the machine stands still meanwhile.
@@ -171,7 +176,10 @@ impl Monitor {
         // It stopped when all was sent.
         self.prompt.send("cont\n")?;
         self.prompt.expect("\n(qemu) ", 20)?;
-        std::fs::read(file).context("QEMU wrote no snapshot")
+        let snapshot = std::fs::read(file).context("QEMU wrote no snapshot")?;
+        // A later one that is shorter would keep its end.
+        std::fs::remove_file(file)?;
+        Ok(snapshot)
     }
 }
 

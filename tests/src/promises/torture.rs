@@ -11,11 +11,13 @@ use crate::interrupts::{self, Interrupts};
 use crate::machine::{Machine, Recipe};
 use crate::monitor::{Monitor, Socket};
 use crate::probe::{Probe, field};
+use crate::promises::console::sha256;
 use crate::promises::linux::gic;
 use crate::run::Run;
 use crate::scenario::{Kind, Scenario, When, promise};
 use crate::shell::tag;
 use anyhow::{Context, Result, ensure};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Seconds for a word of EL2's or of a guest's.
@@ -37,7 +39,7 @@ const FIRST_MS: u64 = 1000;
 /// How long a Linux whose PC was wrecked may take to notice; if it only hangs, a key ends it.
 const NOTICES_WITHIN: Duration = Duration::from_secs(3);
 /// Cores of the machine.
-const CORES: u8 = 4;
+const CORES: u8 = 5;
 /// Bytes of the witness's pattern.
 const CANARY: u64 = 2 << 20;
 
@@ -54,6 +56,7 @@ pub const SCENARIOS: &[Scenario] = &[
         promises: &[
             promise("L11", "a_small_guest_comes_back_however_often_and_however_it_ends"),
             promise("L11", "beat_and_memory_of_others_are_right_during_all_restarts"),
+            promise("L11", "a_checksumming_linux_goes_on_during_all_restarts"),
             promise("L11", "el2_memory_vmids_and_interrupt_controller_are_as_in_the_first_life"),
         ],
         body: small,
@@ -66,6 +69,7 @@ pub const SCENARIOS: &[Scenario] = &[
         promises: &[
             promise("L11", "linux_comes_back_from_any_moment_of_its_first_second"),
             promise("L11", "beat_and_memory_of_others_are_right_during_all_restarts_of_linux"),
+            promise("L11", "a_checksumming_linux_goes_on_during_all_restarts_of_another"),
             promise("L11", "el2_memory_vmids_and_interrupt_controller_are_as_in_the_first_life_of_linux"),
         ],
         body: |run| linux(run, LINUX, SEED),
@@ -78,6 +82,7 @@ pub const SCENARIOS: &[Scenario] = &[
         promises: &[
             promise("L11", "linux_comes_back_from_any_moment_of_its_first_second"),
             promise("L11", "beat_and_memory_of_others_are_right_during_all_restarts_of_linux"),
+            promise("L11", "a_checksumming_linux_goes_on_during_all_restarts_of_another"),
             promise("L11", "el2_memory_vmids_and_interrupt_controller_are_as_in_the_first_life_of_linux"),
         ],
         body: |run| linux(run, LINUX_LONG, SEED + 1),
@@ -98,7 +103,7 @@ impl Random {
 
 fn boot(run: &Run, system: &str) -> Result<(Machine, Monitor)> {
     let socket = Socket::new()?;
-    let recipe = Recipe::virt(gic(run.kind)).kernel(&run.project.image(system)?);
+    let recipe = Recipe::virt(gic(run.kind)).cores(CORES.into()).kernel(&run.project.image(system)?);
     let machine = socket.arguments().into_iter().fold(recipe, Recipe::arg).start(run)?;
     Ok((machine, socket.accept(run)?))
 }
@@ -156,6 +161,53 @@ impl Watch {
     }
 }
 
+/// A Linux of one vCPU that computes the checksum of the same file again and again (`tests/systems/torture.toml`).
+struct Sums {
+    expected: String,
+}
+
+impl Sums {
+    /// Waits for its first sum.
+    fn begin(console: &Conversation) -> Result<Self> {
+        /// The file, as the system file's `gt.cmd` writes it.
+        const FILE: &str = "bulkhead\n";
+        const BYTES: usize = 1 << 20;
+        let mut file = FILE.repeat(BYTES.div_ceil(FILE.len()));
+        file.truncate(BYTES);
+        let sums = Self { expected: sha256(&file) };
+        sums.check_next(console, BOOT)?;
+        Ok(sums)
+    }
+
+    /// It goes on: another sum comes; and all so far were right, none was left out, and it began once.
+    fn check_next(&self, console: &Conversation, seconds: u64) -> Result<()> {
+        let (from, deadline) = (console.transcript().len(), console.deadline(seconds));
+        console.transcript().wait(from, deadline, "another checksum of Linux", |bytes| {
+            (!sums(&String::from_utf8_lossy(bytes).replace('\r', "")).is_empty()).then_some(())
+        })?;
+        let all = sums(&console.transcript().text_from(0));
+        let wrong = (1..).zip(&all).find(|(n, (number, sum))| n != number || *sum != self.expected);
+        ensure!(wrong.is_none(), "checksum {wrong:?} is not {}", self.expected);
+        Ok(())
+    }
+}
+
+/// Number and sum of each line `sum 1 HEX - end` of `sums`, which others' lines may have broken.
+fn sums(text: &str) -> Vec<(u64, String)> {
+    let own = text.lines().filter_map(tag).filter(|(name, _)| *name == "sums").map(|(_, line)| line);
+    let squeezed: String = own.collect();
+    let whole = squeezed.split("sum ").skip(1).filter_map(|line| line.split_once(" - end")).map(|(line, _)| line);
+    let parts = whole.map(|line| line.split_once(' ').unwrap_or((line, "")));
+    parts.map(|(number, sum)| (number.parse().unwrap_or(0), sum.to_owned())).collect()
+}
+
+/// The first failure is kept.
+fn note(result: &mut Result<()>, next: Result<()>) {
+    if result.is_ok() {
+        *result = next;
+    }
+}
+
 /// Every report of `control` so far is exact, and there were some.
 fn check_beats(console: &mut Conversation) -> Result<()> {
     // One more, so that the last restart is covered.
@@ -176,6 +228,7 @@ fn small(run: &mut Run) -> Result<()> {
     MORTAL.ready(console)?;
     WITNESS.ready(console)?;
     let watch = Watch::begin(console)?;
+    let sums = Sums::begin(console)?;
     let before = hardware_of_a_hung_probe(run, console, &mut monitor)?;
     press_restart(console, MORTAL.name)?;
     expect_prompt(console, 2)?;
@@ -183,11 +236,13 @@ fn small(run: &mut Run) -> Result<()> {
     let mut random = Random(SEED);
     let began = Instant::now();
     let mut witness = Ok(());
+    let mut summed = Ok(());
     run.promise("a_small_guest_comes_back_however_often_and_however_it_ends", |_| {
         for life in 3..restarts + 2 {
             end_small(console, &mut random).and_then(|()| expect_prompt(console, life))?;
             if life % 100 == 0 {
-                witness = std::mem::replace(&mut witness, Ok(())).and(watch.check(console));
+                note(&mut witness, watch.check(console));
+                note(&mut summed, sums.check_next(console, SHORT));
             }
         }
         Ok(())
@@ -198,6 +253,10 @@ fn small(run: &mut Run) -> Result<()> {
         witness?;
         watch.check(console)?;
         check_beats(console)
+    });
+    run.promise("a_checksumming_linux_goes_on_during_all_restarts", |_| {
+        summed?;
+        sums.check_next(console, SHORT)
     });
     run.promise("el2_memory_vmids_and_interrupt_controller_are_as_in_the_first_life", |run| {
         let after = hardware_of_a_hung_probe(run, console, &mut monitor)?;
@@ -238,9 +297,10 @@ struct Hardware {
 fn hardware_of_a_hung_probe(run: &Run, console: &mut Conversation, monitor: &mut Monitor) -> Result<Hardware> {
     MORTAL.order(console, "hang")?;
     console.expect("hang\r\n", SHORT)?;
+    let file = run.new_directory("snapshot")?.join("machine");
     let interrupts = match run.kind {
-        Kind::V2 => interrupts::of_gicv2(monitor, &[1], &run.new_directory("snapshot")?.join("machine"))?,
-        _ => interrupts::of_gicv3(monitor, &[1])?,
+        Kind::V2 => interrupts::of_gicv2(monitor, &[1], &file)?,
+        _ => [interrupts::of_gicv3(monitor, &[1])?, interrupts::interfaces_of_gicv3(monitor, &[1], &file)?].concat(),
     };
     Ok(Hardware { pool: pool(console)?, interrupts, stage2: monitor.stopped(stage2)? })
 }
@@ -254,14 +314,16 @@ fn linux(run: &mut Run, restarts: u32, seed: u64) -> Result<()> {
     let console = &mut machine.console;
     WITNESS.ready(console)?;
     let watch = Watch::begin(console)?;
+    let sums = Sums::begin(console)?;
     expect_shell(console, 0)?;
+    let before = hardware_of_an_idle_linux(run, console, &mut monitor)?;
     let mut gdb = monitor.debug()?;
     gdb.resume()?;
-    let before = hardware_of_an_idle_linux(console, &mut monitor, &mut gdb)?;
 
     let mut random = Random(seed);
     let began = Instant::now();
     let mut witness = Ok(());
+    let mut summed = Ok(());
     let mut ways = [0_u32; 3];
     run.promise("linux_comes_back_from_any_moment_of_its_first_second", |_| {
         for life in 2..restarts + 2 {
@@ -269,11 +331,14 @@ fn linux(run: &mut Run, restarts: u32, seed: u64) -> Result<()> {
                 .with_context(|| format!("the end of life {}, seed {seed}", life - 1))?;
             ways[way as usize] += 1;
             if life % 10 == 0 {
-                witness = std::mem::replace(&mut witness, Ok(())).and(watch.check(console));
+                note(&mut witness, watch.check(console));
+                note(&mut summed, sums.check_next(console, SHORT));
             }
         }
         expect_shell(console, console.seen()).context("the last life")
     });
+    gdb.halt()?;
+    monitor.leave(gdb)?;
     let each = began.elapsed().as_secs_f64() * 1000.0 / f64::from(restarts);
     let [keys, wrecked, hung] = ways;
     println!(
@@ -286,8 +351,12 @@ fn linux(run: &mut Run, restarts: u32, seed: u64) -> Result<()> {
         watch.check(console)?;
         check_beats(console)
     });
-    run.promise("el2_memory_vmids_and_interrupt_controller_are_as_in_the_first_life_of_linux", |_| {
-        let after = hardware_of_an_idle_linux(console, &mut monitor, &mut gdb)?;
+    run.promise("a_checksumming_linux_goes_on_during_all_restarts_of_another", |_| {
+        summed?;
+        sums.check_next(console, SHORT)
+    });
+    run.promise("el2_memory_vmids_and_interrupt_controller_are_as_in_the_first_life_of_linux", |run| {
+        let after = hardware_of_an_idle_linux(run, console, &mut monitor)?;
         ensure!(before == after, "before {before:x?}\nafter  {after:x?}");
         Ok(())
     });
@@ -345,24 +414,25 @@ fn expect_shell(console: &mut Conversation, from: usize) -> Result<()> {
 }
 
 /// Of Linux while it waits at its prompt and no interrupt is on its way.
-fn hardware_of_an_idle_linux(console: &mut Conversation, monitor: &mut Monitor, gdb: &mut Gdb) -> Result<Hardware> {
-    let interrupts = interrupts_of_an_idle_linux(monitor)?;
-    gdb.halt()?;
-    let stage2 = stage2(gdb)?;
-    gdb.resume()?;
-    Ok(Hardware { pool: pool(console)?, interrupts, stage2 })
+fn hardware_of_an_idle_linux(run: &Run, console: &mut Conversation, monitor: &mut Monitor) -> Result<Hardware> {
+    let interrupts = interrupts_of_an_idle_linux(monitor, &run.new_directory("snapshot")?.join("machine"))?;
+    Ok(Hardware { pool: pool(console)?, interrupts, stage2: monitor.stopped(stage2)? })
 }
 
 /// The interrupt controller while Linux waits at its prompt and no interrupt is on its way.
-fn interrupts_of_an_idle_linux(monitor: &mut Monitor) -> Result<Interrupts> {
+fn interrupts_of_an_idle_linux(monitor: &mut Monitor, file: &Path) -> Result<Interrupts> {
     const TRIES: u32 = 100;
+    let is_quiet = |(name, words): &(String, Vec<u32>)| {
+        !["active", "pending", "priorities", "list registers"].iter().any(|end| name.ends_with(end))
+            || words.iter().all(|word| *word == 0)
+    };
     for _ in 0..TRIES {
         let all = interrupts::of_gicv3(monitor, &[0, 1])?;
-        let is_quiet = |(name, words): &(String, Vec<u32>)| {
-            !(name.ends_with("active") || name.ends_with("pending")) || words.iter().all(|word| *word == 0)
-        };
         if all.iter().all(is_quiet) {
-            return Ok(all);
+            let interfaces = interrupts::interfaces_of_gicv3(monitor, &[0, 1], file)?;
+            if interfaces.iter().all(is_quiet) {
+                return Ok([all, interfaces].concat());
+            }
         }
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -370,4 +440,18 @@ fn interrupts_of_an_idle_linux(monitor: &mut Monitor) -> Result<Interrupts> {
         "interrupts were pending or active at each of {TRIES} looks: {:x?}",
         interrupts::of_gicv3(monitor, &[0, 1])?
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_are_read_although_others_speak_in_their_middle() {
+        let text =
+            "sums| sum 1 ab - end\nmortal| probe> \nsums| sum 2 a\nbulkhead| [ 1.0] x\nsums| b - end\nsums| sum 3 a";
+        assert_eq!(sums(text), [(1, "ab".to_owned()), (2, "ab".to_owned())]);
+        // What was heard from the middle on counts only from its first beginning.
+        assert!(sums("sums| b - end\nsums| sum 3 a").is_empty());
+    }
 }
