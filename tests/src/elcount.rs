@@ -143,6 +143,8 @@ pub struct Work {
     pub phase: Option<u64>,
     /// The partition's VMID: 1 is the first partition.
     pub vmid: u64,
+    /// The vCPU.
+    pub vcpu: u64,
     /// Instructions below EL2.
     pub guest: u64,
     /// Of these, the service partition's in turns without work.
@@ -164,9 +166,9 @@ impl Work {
         };
         let mut words = rest.split_whitespace();
         let mut field = |name| (words.next()? == name).then(|| words.next()?.parse::<u64>().ok())?;
-        let (vmid, _) = (field("vmid")?, field("vcpu")?);
+        let (vmid, vcpu) = (field("vmid")?, field("vcpu")?);
         let (guest, idle, el2) = (field("guest")?, field("idle")?, field("el2")?);
-        Some(Self { phase, vmid, guest, idle, el2, synchronous: field("sync")?, interrupts: field("irq")? })
+        Some(Self { phase, vmid, vcpu, guest, idle, el2, synchronous: field("sync")?, interrupts: field("irq")? })
     }
 
     /// All that the plugin wrote to `file`.
@@ -246,7 +248,7 @@ mod tests {
         let line = "CORE phase 3 vmid 2 vcpu 0 guest 900 idle 300 el2 70 sync 4 irq 5 other 0";
         let work = Work::parse(line).unwrap();
         let (guest, idle, el2) = (900, 300, 70);
-        assert_eq!(work, Work { phase: Some(3), vmid: 2, guest, idle, el2, synchronous: 4, interrupts: 5 });
+        assert_eq!(work, Work { phase: Some(3), vmid: 2, vcpu: 0, guest, idle, el2, synchronous: 4, interrupts: 5 });
         assert_eq!(Work::parse(&line.replace("phase 3", "total")).unwrap().phase, None);
     }
 

@@ -131,8 +131,16 @@ mod tests {
 
     #[test]
     fn a_frame_costs_all_cores_work_but_the_services_turns_without_any() {
-        let core =
-            |vmid, guest, idle, el2| Work { phase: Some(OUT), vmid, guest, idle, el2, synchronous: 0, interrupts: 0 };
+        let core = |vmid, guest, idle, el2| Work {
+            phase: Some(OUT),
+            vmid,
+            vcpu: 0,
+            guest,
+            idle,
+            el2,
+            synchronous: 0,
+            interrupts: 0,
+        };
         let mut work = vec![core(1, 500, 0, 40), core(2, 300, 0, 30), core(SERVICE, 9000, 1000, 30)];
         work.push(Work { phase: Some(ECHO), ..core(1, 7, 0, 7) });
         assert_eq!(Cost::of(&work, OUT, 10), Cost { guest: 80, el2: 10, service: 800 });

@@ -60,7 +60,7 @@ pub unsafe fn interrupted_lr(stack_top: usize) -> u64 {
 }
 
 /// Waits until everything that this core's guest did has ended, and takes the SError that comes of it, if one does: it
-/// belongs to the life that ends, not to the next (Arm ARM, "SError interrupt exceptions"). Whether one came.
+/// belongs to the vCPU that leaves, not to what runs here next (Arm ARM, "SError interrupt exceptions"). Whether one came.
 ///
 /// # Safety
 /// `draining` is at offset 16 of this core's block (vectors.s), and the guest on this core is not entered again where it

@@ -10,6 +10,7 @@ pub mod linux;
 
 use crate::control::Report;
 use crate::conversation::Conversation;
+use crate::elcount;
 use crate::life::{History, is_el2, press_yes};
 use crate::machine::{Machine, Recipe};
 use crate::monitor::{Monitor, Socket};
@@ -80,6 +81,14 @@ pub const SCENARIOS: &[Scenario] = &[
             Ok(())
         },
     ),
+    on_v3("lives_counted", 90, &[promise("L01", "core_of_a_stopped_partition_and_of_an_off_vcpu_sleeps")], |run| {
+        let counts = run.new_directory("elcount")?.join("out");
+        let plugin = format!("{},cores=on", elcount::option(run.project, &counts)?);
+        let (mut machine, _) = boot_with(run, "cortex-a72", &["-plugin".into(), plugin])?;
+        ends::sleeping(&mut machine.console, &counts)?;
+        run.promises_kept();
+        Ok(())
+    }),
     Scenario {
         name: "lives_of_a_changed_image",
         kinds: &[Kind::V3, Kind::V2],
@@ -118,10 +127,15 @@ const fn on_v3(
 
 /// `tests/systems/lives.toml` on a `virt` machine, both probes ready.
 fn boot(run: &Run, cpu: &str) -> Result<(Machine, Monitor)> {
+    boot_with(run, cpu, &[])
+}
+
+/// The same, with more `arguments` of QEMU's.
+fn boot_with(run: &Run, cpu: &str, arguments: &[String]) -> Result<(Machine, Monitor)> {
     let image = run.project.image("lives")?;
     let socket = Socket::new()?;
     let recipe = Recipe::virt_with(gic(run.kind), cpu, ",virtualization=on").cores(CORES).kernel(&image);
-    let recipe = socket.arguments().into_iter().fold(recipe, Recipe::arg);
+    let recipe = socket.arguments().iter().chain(arguments).fold(recipe, Recipe::arg);
     let mut machine = recipe.start(run)?;
     let monitor = socket.accept(run)?;
     let ready = [AGAIN, STAYS, LIMITED].map(|probe| move |line: &str| probe.begins(line));

@@ -3,9 +3,11 @@
 use super::{AGAIN, LIMITED, STAYS, comes_back, comes_back_after, is_whole, restart, start};
 use crate::conversation::Conversation;
 use crate::counters::{CTRL_T, Counters};
+use crate::elcount::Work;
 use crate::life::{History, el2_says, is_el2, press, press_yes, said_at_us};
 use crate::probe::{Probe, field, number as number_of};
 use anyhow::{Context, Result, anyhow, ensure};
+use std::path::Path;
 
 /// No device of the guest machine, no RAM (guests/probe).
 const NOWHERE: u64 = 0x0b00_0000;
@@ -66,7 +68,7 @@ pub fn restarting(console: &mut Conversation) -> Result<()> {
     is_whole(console, &AGAIN, 2)
 }
 
-/// L01: every `on_` is `stop`; a stopped partition's core sleeps; a key starts it again.
+/// L01: every `on_` is `stop`; a stopped partition's core has no exits ([`sleeping`]: and sleeps); a key starts it again.
 pub fn stopping(console: &mut Conversation) -> Result<()> {
     for one in ENDS {
         STAYS.order(console, one.order)?;
@@ -80,6 +82,38 @@ pub fn stopping(console: &mut Conversation) -> Result<()> {
         start(console, &STAYS)?;
     }
     is_whole(console, &STAYS, 1)
+}
+
+/// L01: the core of a stopped partition, and that of a vCPU that is off, sleep in hardware: they execute nothing while
+/// another guest computes. `counts` is what the plugin counts core by core, in the time between two hints of that guest.
+pub fn sleeping(console: &mut Conversation, counts: &Path) -> Result<()> {
+    /// HINT #100 begins the plugin's phase 0, HINT #127 ends it.
+    const BEGIN: &str = "insn 0xd5032c9f";
+    const END: &str = "insn 0xd5032fff";
+    /// VMIDs: the place in the system file, from 1 on.
+    const VMID_AGAIN: u64 = 1;
+    const VMID_LIMITED: u64 = 3;
+    /// Room for a wake or two. One that does not sleep executes millions meanwhile.
+    const ALMOST_NOTHING: u64 = 2000;
+    press_yes(console, LIMITED.digit, b'k')?;
+    stopped(console, &LIMITED, "by key")?;
+    AGAIN.ok(console, "park count")?;
+    AGAIN.ok(console, "cpu_off 1")?;
+    AGAIN.ok(console, BEGIN)?;
+    AGAIN.ok(console, "spin 500")?;
+    AGAIN.ok(console, END)?;
+    let all = Work::read(counts)?;
+    let of = |vmid, vcpu| {
+        let found = all.iter().find(|work| (work.phase, work.vmid, work.vcpu) == (Some(0), vmid, vcpu));
+        found.with_context(|| format!("the plugin counted no core of VMID {vmid}, vCPU {vcpu}: {all:?}"))
+    };
+    let busy = of(VMID_AGAIN, 0)?.guest;
+    ensure!(busy > 100 * ALMOST_NOTHING, "the guest that computes executed only {busy} instructions");
+    for (name, work) in [("stopped partition", of(VMID_LIMITED, 0)?), ("vCPU that is off", of(VMID_AGAIN, 1)?)] {
+        let executed = work.guest + work.el2;
+        ensure!(executed < ALMOST_NOTHING, "the core of a {name} executed {executed} instructions: {work:?}");
+    }
+    Ok(())
 }
 
 /// L01: the keys do what they say to either partition.
