@@ -8,7 +8,7 @@ use crate::partition::Partition;
 use crate::timer::Deadlines;
 use abi::{CoreId, MAX_CORES, VcpuId};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use psci::{Power, PowerState};
+use psci::Power;
 use spin::{Once, mutex::SpinMutex};
 
 /// vCPUs that GICv2 can tell apart as senders of an SGI.
@@ -42,10 +42,8 @@ pub struct Core {
     pub doorbell_target: AtomicU64,
     /// GICv3: address of this core's redistributor.
     pub redistributor: AtomicU64,
-    /// Whether the vCPU is on. Any core of the partition may ask for it (PSCI CPU_ON).
+    /// Whether the vCPU is on, and where it starts. Any core of the partition may ask for it (PSCI CPU_ON).
     pub power: Power,
-    /// Where the vCPU starts and its x0: written by the core whose CPU_ON won.
-    pub start: [AtomicU64; 2],
     /// Whether this core has left the partition's present life, or none has begun: it may be asked to and want to at once.
     pub has_left: AtomicBool,
     /// Where the vCPU was when this core left.
@@ -112,8 +110,7 @@ impl Core {
             mpidr,
             doorbell_target: AtomicU64::new(0),
             redistributor: AtomicU64::new(0),
-            power: Power::new(PowerState::Off),
-            start: [const { AtomicU64::new(0) }; 2],
+            power: Power::new(),
             has_left: AtomicBool::new(true),
             place: SpinMutex::new(None),
             recorder: Recorder::new(),

@@ -7,7 +7,6 @@ use crate::{gic, interrupt, load};
 use aarch64_cpu::registers::{CNTVOFF_EL2, VTCR_EL2, VTTBR_EL2};
 use abi::machine;
 use core::sync::atomic::Ordering;
-use psci::PowerState;
 use tock_registers::interfaces::Writeable;
 use vgic::Version;
 
@@ -54,7 +53,7 @@ pub fn quiet(core: &'static Core) {
     for intid in [machine::VIRTUAL_TIMER, machine::PHYSICAL_TIMER, machine::PMU] {
         gic::forget(core, intid);
     }
-    core.power.reset(PowerState::Off);
+    core.power.turn_off();
 }
 
 /// The end of a life: takes everything of the vCPU out of this core's hardware. Only this core can (GIC architecture:
@@ -68,7 +67,7 @@ pub fn wipe(core: &'static Core) {
     // A core whose stage 2 was taken away since its doorbell was silent hears it again.
     gic::set_enabled(core, gic::DOORBELL, true);
     timer::clear(core, Slot::Watchdog);
-    core.power.reset(PowerState::Off);
+    core.power.turn_off();
 }
 
 /// Takes the SError that the vCPU which leaves this core has brought about, if there is one: pending and masked it would end

@@ -5,7 +5,7 @@
 //! ```
 
 use crate::Error;
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 /// What AFFINITY_INFO reports; the numbers are the specification's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,89 +20,73 @@ pub enum PowerState {
 }
 
 impl PowerState {
-    /// CPU_ON by another vCPU.
-    ///
-    /// # Errors
-    /// [`Error::AlreadyOn`] or [`Error::OnPending`]; the state stays.
-    pub const fn cpu_on(self) -> Result<Self, Error> {
-        match self {
-            Self::Off => Ok(Self::OnPending),
-            Self::OnPending => Err(Error::OnPending),
-            Self::On => Err(Error::AlreadyOn),
-        }
-    }
-    /// The vCPU's own core enters the guest. `None` unless it was asked to.
-    pub const fn started(self) -> Option<Self> {
-        match self {
-            Self::OnPending => Some(Self::On),
-            Self::Off | Self::On => None,
-        }
-    }
-    /// CPU_OFF by the vCPU itself. `None` unless it runs.
-    pub const fn cpu_off(self) -> Option<Self> {
-        match self {
-            Self::On => Some(Self::Off),
-            Self::Off | Self::OnPending => None,
-        }
-    }
-    const fn from_number(number: u8) -> Self {
-        match number {
-            0 => Self::On,
-            2 => Self::OnPending,
-            _ => Self::Off,
-        }
-    }
     /// X0 of AFFINITY_INFO.
     pub const fn affinity_info(self) -> u64 {
         self as u64
     }
 }
 
-/// A [`PowerState`] that several cores change: each change is one atomic step, so of two CPU_ONs one wins.
-///
-/// A successful [`Power::cpu_on`] publishes nothing by itself: write entry point and context, which only the winner
-/// may, then ring the core's doorbell with release semantics.
+/// A CPU_ON was accepted that has not said yet where its vCPU starts: [`PowerState::OnPending`] to everybody else.
+const CLAIMED: u8 = 3;
+
+/// A [`PowerState`] that several cores change, and where the vCPU starts: of two CPU_ONs one wins, and a core starts its
+/// vCPU where the CPU_ON wanted it that made it pending, however early or late it comes to that.
 #[derive(Debug)]
-pub struct Power(AtomicU8);
+pub struct Power {
+    state: AtomicU8,
+    /// Entry point and context: written by the CPU_ON that holds the claim, read by the core that starts.
+    start: [AtomicU64; 2],
+}
 
 impl Power {
-    /// A vCPU in `state`.
-    pub const fn new(state: PowerState) -> Self {
-        Self(AtomicU8::new(state as u8))
+    /// A vCPU that is off.
+    pub const fn new() -> Self {
+        Self { state: AtomicU8::new(PowerState::Off as u8), start: [const { AtomicU64::new(0) }; 2] }
     }
     /// The state now.
     pub fn state(&self) -> PowerState {
-        PowerState::from_number(self.0.load(Ordering::Acquire))
+        match self.state.load(Ordering::Acquire) {
+            0 => PowerState::On,
+            1 => PowerState::Off,
+            _ => PowerState::OnPending,
+        }
     }
-    /// Puts the vCPU into `state` whatever it was in: at the start and end of a partition's life only.
-    pub fn reset(&self, state: PowerState) {
-        self.0.store(state as u8, Ordering::Release);
+    /// Takes the vCPU off whatever its state was: by its own core, or while none of its partition is in the guest.
+    pub fn turn_off(&self) {
+        self.state.store(PowerState::Off as u8, Ordering::Release);
     }
-    /// See [`PowerState::cpu_on`].
+    /// CPU_ON by another vCPU. The caller rings the core's doorbell next.
     ///
     /// # Errors
-    /// [`Error::AlreadyOn`] or [`Error::OnPending`]; the state stays.
-    pub fn cpu_on(&self) -> Result<(), Error> {
-        self.step(|state| state.cpu_on().ok()).map_err(|state| match state {
-            PowerState::On => Error::AlreadyOn,
-            PowerState::Off | PowerState::OnPending => Error::OnPending,
-        })
+    /// [`Error::AlreadyOn`] or [`Error::OnPending`]; nothing changes.
+    pub fn cpu_on(&self, entry: u64, context: u64) -> Result<(), Error> {
+        self.claim()?;
+        self.start[0].store(entry, Ordering::Relaxed);
+        self.start[1].store(context, Ordering::Relaxed);
+        self.state.store(PowerState::OnPending as u8, Ordering::Release);
+        Ok(())
     }
-    /// See [`PowerState::started`]; whether the state changed.
-    pub fn started(&self) -> bool {
-        self.step(PowerState::started).is_ok()
-    }
-    /// See [`PowerState::cpu_off`]; whether the state changed.
-    pub fn cpu_off(&self) -> bool {
-        self.step(PowerState::cpu_off).is_ok()
+    /// The vCPU's own core enters the guest, if it was asked to: with this entry point and context.
+    pub fn started(&self) -> Option<[u64; 2]> {
+        self.step(PowerState::OnPending as u8, PowerState::On as u8).ok()?;
+        Some(self.start.each_ref().map(|word| word.load(Ordering::Relaxed)))
     }
 
-    fn step(&self, next: impl Fn(PowerState) -> Option<PowerState>) -> Result<(), PowerState> {
-        let change = |number| next(PowerState::from_number(number)).map(|state| state as u8);
-        match self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, change) {
-            Ok(_) => Ok(()),
-            Err(number) => Err(PowerState::from_number(number)),
-        }
+    fn claim(&self) -> Result<(), Error> {
+        self.step(PowerState::Off as u8, CLAIMED).map_err(|state| match state {
+            0 => Error::AlreadyOn,
+            _ => Error::OnPending,
+        })
+    }
+
+    fn step(&self, from: u8, to: u8) -> Result<(), u8> {
+        self.state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).map(drop)
+    }
+}
+
+impl Default for Power {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -112,27 +96,44 @@ mod tests {
     use super::PowerState::{Off, On, OnPending};
     use super::*;
 
+    fn off() -> Power {
+        Power::new()
+    }
+    fn claimed() -> Power {
+        let power = off();
+        power.claim().unwrap();
+        power
+    }
+    fn pending() -> Power {
+        let power = off();
+        power.cpu_on(1, 2).unwrap();
+        power
+    }
+    fn on() -> Power {
+        let power = pending();
+        power.started().unwrap();
+        power
+    }
+
     #[test]
     fn every_state_and_event() {
-        // State, after CPU_ON, after start, after CPU_OFF.
-        let table = [
-            (Off, Ok(OnPending), None, None),
-            (OnPending, Err(Error::OnPending), Some(On), None),
-            (On, Err(Error::AlreadyOn), None, Some(Off)),
+        // A vCPU, its state; after CPU_ON with 3 and 4: the answer and the state; its start and the state after that.
+        type Row = (fn() -> Power, PowerState, (Result<(), Error>, PowerState), (Option<[u64; 2]>, PowerState));
+        let table: [Row; 4] = [
+            (off, Off, (Ok(()), OnPending), (None, Off)),
+            (claimed, OnPending, (Err(Error::OnPending), OnPending), (None, OnPending)),
+            (pending, OnPending, (Err(Error::OnPending), OnPending), (Some([1, 2]), On)),
+            (on, On, (Err(Error::AlreadyOn), On), (None, On)),
         ];
-        for (state, cpu_on, started, cpu_off) in table {
-            assert_eq!((state.cpu_on(), state.started(), state.cpu_off()), (cpu_on, started, cpu_off), "{state:?}");
-            let shared = || Power::new(state);
-            let after = |power: &Power| power.state();
-            let power = shared();
-            assert_eq!(power.cpu_on(), cpu_on.map(|_| ()));
-            assert_eq!(after(&power), cpu_on.unwrap_or(state));
-            let power = shared();
-            assert_eq!(power.started(), started.is_some());
-            assert_eq!(after(&power), started.unwrap_or(state));
-            let power = shared();
-            assert_eq!(power.cpu_off(), cpu_off.is_some());
-            assert_eq!(after(&power), cpu_off.unwrap_or(state));
+        for (make, state, cpu_on, started) in table {
+            assert_eq!(make().state(), state);
+            let power = make();
+            assert_eq!((power.cpu_on(3, 4), power.state()), cpu_on, "{state:?}");
+            let power = make();
+            assert_eq!((power.started(), power.state()), started, "{state:?}");
+            let power = make();
+            power.turn_off();
+            assert_eq!(power.state(), Off, "{state:?}");
         }
     }
 
@@ -144,19 +145,45 @@ mod tests {
     #[test]
     fn of_many_racing_cpu_ons_one_wins() {
         for _ in 0..100 {
-            let power = Power::new(Off);
-            let wins = std::thread::scope(|scope| {
-                let racers = [(); 4].map(|()| scope.spawn(|| power.cpu_on()));
-                racers.map(|racer| racer.join().unwrap()).iter().filter(|result| result.is_ok()).count()
+            let power = Power::new();
+            let (wins, winner) = std::thread::scope(|scope| {
+                let racers = [1, 2, 3, 4].map(|n| {
+                    (
+                        n,
+                        scope.spawn({
+                            let power = &power;
+                            move || power.cpu_on(n, n)
+                        }),
+                    )
+                });
+                let winners = racers.map(|(n, racer)| if racer.join().unwrap().is_ok() { n } else { 0 });
+                (winners.iter().filter(|n| **n != 0).count(), winners.iter().sum())
             });
-            assert_eq!((wins, power.state()), (1, OnPending));
+            assert_eq!((wins, power.state(), power.started()), (1, OnPending, Some([winner; 2])));
         }
     }
 
+    /// A doorbell of an earlier life is acted on when it may be too early for this one's CPU_ON.
     #[test]
-    fn a_new_life_starts_from_a_known_state() {
-        let power = Power::new(On);
-        power.reset(Off);
-        assert_eq!(power.state(), Off);
+    fn a_core_that_looks_too_early_starts_nowhere_or_where_this_cpu_on_wanted() {
+        let power = Power::new();
+        std::thread::scope(|scope| {
+            let wrong = scope.spawn(|| {
+                let next = || loop {
+                    if let Some(start) = power.started() {
+                        power.turn_off();
+                        break start;
+                    }
+                    core::hint::spin_loop();
+                };
+                (1..=20_000).filter(|n| next() != [*n; 2]).count()
+            });
+            for n in 1..=20_000 {
+                while power.cpu_on(n, n).is_err() && !wrong.is_finished() {
+                    core::hint::spin_loop();
+                }
+            }
+            assert_eq!(wrong.join().unwrap(), 0, "started elsewhere");
+        });
     }
 }

@@ -14,7 +14,7 @@ use crate::service;
 use crate::vcpu;
 use abi::channel::RING_DOORBELL;
 use core::sync::atomic::{AtomicI32, Ordering};
-use psci::{Call, Error, PowerState, SUCCESS, Topology, Workarounds, function};
+use psci::{Call, Error, SUCCESS, Topology, Workarounds, function};
 
 /// Answers PSCI_VERSION, which callers use as the shortest call there is. Whether it was that.
 #[inline(always)]
@@ -75,9 +75,7 @@ fn cpu_on(partition: &'static Partition, target: u64, entry: addr::Ipa, context:
     let vcpu = topology(partition).vcpu(target)?;
     let entry = psci::entry_point(entry, |ipa| partition.owns(ipa))?;
     let core = partition.core(vcpu).ok_or(Error::InvalidParameters)?;
-    core.power.cpu_on()?;
-    core.start[0].store(entry.as_u64(), Ordering::Relaxed);
-    core.start[1].store(context, Ordering::Relaxed);
+    core.power.cpu_on(entry.as_u64(), context)?;
     core.ask(Doorbell::Start, gic::ring);
     Ok(())
 }
@@ -85,13 +83,11 @@ fn cpu_on(partition: &'static Partition, target: u64, entry: addr::Ipa, context:
 /// On the core that CPU_ON, or a new life, named: enters the guest.
 pub fn start_here(core: &'static Core) {
     let Some(Assignment { partition, .. }) = core.assignment else { return };
-    if partition.state() != State::Running {
-        // The CPU_ON came from a sibling that had not noticed yet: this core has left that life.
-        core.power.reset(PowerState::Off);
-        return;
-    }
-    if core.power.started() {
-        let [entry, context] = [&core.start[0], &core.start[1]].map(|word| word.load(Ordering::Relaxed));
+    // In another state the CPU_ON came from a sibling that had not noticed the end yet: this core has left that life. What
+    // is pending then is of no life, and the next one begins with this vCPU off (`Core::begin_life`).
+    if partition.state() == State::Running
+        && let Some([entry, context]) = core.power.started()
+    {
         vcpu::enter(core, entry, context);
     }
 }

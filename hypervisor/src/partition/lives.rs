@@ -24,7 +24,6 @@ use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 pub use life::State;
 use life::{Action, Event, Life, Reason, Refused, Why};
-use psci::PowerState;
 use spin::mutex::SpinMutex;
 use tock_registers::interfaces::{Readable, Writeable};
 use vgic::Effects;
@@ -247,9 +246,7 @@ impl Partition {
         }
         if let Some(core) = self.core(VcpuId::new(0)) {
             // It was off since `begin_life`.
-            let _ = core.power.cpu_on();
-            core.start[0].store(self.manifest.entry.as_u64(), Ordering::Relaxed);
-            core.start[1].store(self.manifest.device_tree.as_u64(), Ordering::Relaxed);
+            let _ = core.power.cpu_on(self.manifest.entry.as_u64(), self.manifest.device_tree.as_u64());
             core.ask(Doorbell::Start, gic::ring);
         }
     }
@@ -409,7 +406,7 @@ impl Core {
     fn begin_life(&'static self) {
         self.sgis.iter().for_each(|word| word.store(0, Ordering::Relaxed));
         self.forget_doorbells(Doorbell::Refill as u32 | Doorbell::Start as u32 | Doorbell::Stop as u32);
-        self.power.reset(PowerState::Off);
+        self.power.turn_off();
         self.has_left.store(false, Ordering::Release);
     }
 }
