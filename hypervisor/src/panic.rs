@@ -9,7 +9,7 @@ use crate::{console, gic, memory, partition, step, uart};
 use aarch64_cpu::registers::{ELR_EL2, ESR_EL2, FAR_EL2};
 use core::fmt;
 use core::panic::PanicInfo;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicUsize, Ordering};
 use tock_registers::interfaces::Readable;
 use uart::emergency;
 
@@ -18,7 +18,10 @@ const FRAMES: usize = 24;
 /// Bytes of stack that are searched.
 const SCAN: u64 = 24 * 1024;
 
-static IS_ENDING: AtomicBool = AtomicBool::new(false);
+/// Who tells of EL2's end: 0 while nobody has to, else that core's pointer (0 early in boot) with bit 0 set, and
+/// [`NOBODY`] once even the telling has failed.
+static TELLER: AtomicUsize = AtomicUsize::new(0);
+const NOBODY: usize = usize::MAX;
 
 /// An exception taken from EL2 itself (vectors.s), on the emergency stack.
 #[unsafe(no_mangle)]
@@ -33,7 +36,7 @@ extern "C" fn own_exception_rust(frame: &GuestFrame, kind: u64) -> ! {
 
 /// Whether EL2's end is being told: the UART is no one else's from then on.
 pub fn is_told() -> bool {
-    IS_ENDING.load(Ordering::Relaxed)
+    TELLER.load(Ordering::Relaxed) != 0
 }
 
 #[panic_handler]
@@ -47,20 +50,42 @@ fn panic(info: &PanicInfo<'_>) -> ! {
 }
 
 fn end(what: fmt::Arguments<'_>, place: Option<(&str, u32)>, backtrace: Backtrace) -> ! {
-    if IS_ENDING.swap(true, Ordering::AcqRel) {
-        // A second one: while the first is told, or of its telling.
+    let own = guest::core_pointer() | 1;
+    let before = TELLER.compare_exchange(0, own, Ordering::AcqRel, Ordering::Acquire).unwrap_or_else(|teller| teller);
+    if before == 0 {
+        tell(what, place, backtrace);
+    } else if before == own {
+        // Of its own telling. What was still to be said is lost, what is to be done is not.
+        TELLER.store(NOBODY, Ordering::Release);
+    } else {
+        // While another core tells, or of what is done below.
         arch::halt();
     }
-    let core = core_local::try_this();
-    let id = core.map_or(0, |core| u64::from(core.id.number()));
-    let halt_others = || {
-        let others = core_local::all().filter(|other| Some(other.id) != core.map(|core| core.id));
-        others.for_each(|other| other.ask(Doorbell::Halt, gic::ring));
-    };
+    halt_others();
+    if let Some(reset) = partition::reset_on_panic() {
+        if before == 0 {
+            emergency(format_args!("bulkhead: the machine resets (on_hypervisor_panic)\r\n"));
+        }
+        reset();
+    }
+    emergency(format_args!("bulkhead: the machine stops\r\n"));
+    step::blink();
+    arch::halt()
+}
+
+fn halt_others() {
+    let here = guest::core_pointer();
+    let others = core_local::all().filter(|other| core::ptr::from_ref(*other).addr() != here);
+    others.for_each(|other| other.ask(Doorbell::Halt, gic::ring));
+}
+
+fn tell(what: fmt::Arguments<'_>, place: Option<(&str, u32)>, backtrace: Backtrace) {
     if console::is_taken() {
         // The service's core writes to the UART, as far as it knows for itself.
         halt_others();
     }
+    let core = core_local::try_this();
+    let id = core.map_or(0, |core| u64::from(core.id.number()));
     let name = core.and_then(|core| core.assignment).map_or("none", |assignment| assignment.partition.name());
     emergency(format_args!("\r\nbulkhead: PANIC on core{id} (partition: {name}): {what}\r\n"));
     if let Some((file, line)) = place {
@@ -68,14 +93,6 @@ fn end(what: fmt::Arguments<'_>, place: Option<(&str, u32)>, backtrace: Backtrac
     }
     emergency(format_args!("bulkhead: backtrace:{backtrace}\r\n"));
     emergency(format_args!("bulkhead: this is a bug in Bulkhead {}, not in a guest\r\n", env!("CARGO_PKG_VERSION")));
-    halt_others();
-    if let Some(reset) = partition::reset_on_panic() {
-        emergency(format_args!("bulkhead: the machine resets (on_hypervisor_panic)\r\n"));
-        reset();
-    }
-    emergency(format_args!("bulkhead: the machine stops\r\n"));
-    step::blink();
-    arch::halt()
 }
 
 /// Addresses where the calls that are under way go on, innermost first.

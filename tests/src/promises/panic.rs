@@ -49,6 +49,7 @@ const L10: Scenario = Scenario {
         promise("L10", "a_stack_overflow_of_el2_is_named_and_symbolized"),
         promise("L10", "an_exception_from_el2_is_named"),
         promise("L10", "after_a_panic_the_board_resets_if_the_system_file_says_so"),
+        promise("L10", "a_panic_whose_telling_fails_stops_the_machine_or_resets_the_board_all_the_same"),
     ],
     body: panics,
 };
@@ -70,6 +71,7 @@ fn panics(run: &mut Run) -> Result<()> {
     run.promise("a_stack_overflow_of_el2_is_named_and_symbolized", overflow);
     run.promise("an_exception_from_el2_is_named", exception);
     run.promise("after_a_panic_the_board_resets_if_the_system_file_says_so", panic_resets);
+    run.promise("a_panic_whose_telling_fails_stops_the_machine_or_resets_the_board_all_the_same", telling_fails);
     Ok(())
 }
 
@@ -105,11 +107,10 @@ fn expect_guests(machine: &mut Machine) -> Result<()> {
 }
 
 /// Makes an assertion fail: EL2's allocator is called with a guest running.
-fn send_to_allocate(run: &Run, mut gdb: Gdb) -> Result<()> {
+fn send_to_allocate(run: &Run, gdb: &mut Gdb) -> Result<()> {
     gdb.set_register(CORE, Register::X(0), 4096)?;
     gdb.set_register(CORE, Register::X(1), 4096)?;
-    gdb.set_register(CORE, Register::Pc, symbols(run)?.address_of("10hypervisor6memory8allocate17h")?)?;
-    gdb.detach()
+    gdb.set_register(CORE, Register::Pc, symbols(run)?.address_of("10hypervisor6memory8allocate17h")?)
 }
 
 /// The line that names what happened, on `control`'s core.
@@ -125,6 +126,12 @@ fn expect_panic(machine: &mut Machine, what: &str) -> Result<()> {
 fn expect_stop(machine: &mut Machine) -> Result<()> {
     let console = &mut machine.console;
     console.expect(&format!("this is a bug in Bulkhead {}, not in a guest\r\n", env!("CARGO_PKG_VERSION")), SHORT)?;
+    expect_silence(machine)
+}
+
+/// EL2 says that the machine stops, and nothing says anything more.
+fn expect_silence(machine: &mut Machine) -> Result<()> {
+    let console = &mut machine.console;
     console.expect("bulkhead: the machine stops\r\n", SHORT)?;
     // What the console's core had in hand when the doorbell to halt rang.
     std::thread::sleep(SETTLES);
@@ -154,8 +161,9 @@ fn panic_stops(run: &Run) -> Result<()> {
 /// A panic in `tests/systems/SYSTEM.toml`, which has the guests of bare.toml.
 pub fn panic_stops_in(run: &Run, system: &str) -> Result<()> {
     let image = run.project.image(system)?;
-    let (mut machine, _monitor, gdb) = stop_at_exit(run, &image, &exit(run, "irq"))?;
-    send_to_allocate(run, gdb)?;
+    let (mut machine, _monitor, mut gdb) = stop_at_exit(run, &image, &exit(run, "irq"))?;
+    send_to_allocate(run, &mut gdb)?;
+    gdb.detach()?;
     expect_panic(&mut machine, "EL2 allocates at boot only")?;
     let place = machine
         .console
@@ -200,15 +208,38 @@ fn exception(run: &Run) -> Result<()> {
 }
 
 fn panic_resets(run: &Run) -> Result<()> {
-    let (mut machine, _monitor, gdb) = stop_at_exit(run, &run.project.image("panic-reset")?, &exit(run, "irq"))?;
-    send_to_allocate(run, gdb)?;
+    let (mut machine, _monitor, mut gdb) = stop_at_exit(run, &run.project.image("panic-reset")?, &exit(run, "irq"))?;
+    send_to_allocate(run, &mut gdb)?;
+    gdb.detach()?;
+    expect_panic(&mut machine, "EL2 allocates at boot only")?;
     expect_reset(&mut machine, "qemu-virt")
 }
 
-/// EL2 panics, and the board begins anew.
+/// A panic that panics at its backtrace: once where the machine stops then, once where the board resets.
+fn telling_fails(run: &Run) -> Result<()> {
+    for (system, resets) in [("bare", false), ("panic-reset", true)] {
+        let (mut machine, _monitor, mut gdb) = stop_at_exit(run, &run.project.image(system)?, &exit(run, "irq"))?;
+        send_to_allocate(run, &mut gdb)?;
+        gdb.run_to(CORE, symbols(run)?.address_of("hypervisor..panic..Backtrace$u20$as")?)?;
+        gdb.set_register(CORE, Register::Pc, NOWHERE)?;
+        gdb.detach()?;
+        expect_panic(&mut machine, "EL2 allocates at boot only")?;
+        if resets {
+            expect_boot(&mut machine, "qemu-virt")?;
+        } else {
+            expect_silence(&mut machine)?;
+        }
+    }
+    Ok(())
+}
+
+/// EL2 says that it resets the board, and the board begins anew.
 fn expect_reset(machine: &mut Machine, board: &str) -> Result<()> {
-    expect_panic(machine, "EL2 allocates at boot only")?;
     machine.console.expect("bulkhead: the machine resets (on_hypervisor_panic)\r\n", SHORT)?;
+    expect_boot(machine, board)
+}
+
+fn expect_boot(machine: &mut Machine, board: &str) -> Result<()> {
     machine.console.expect(&format!("Bulkhead {} on {board}", env!("CARGO_PKG_VERSION")), SHORT)?;
     expect_guests(machine)
 }
@@ -235,7 +266,9 @@ fn panics_on_the_pi(run: &mut Run) -> Result<()> {
     run.promise("a_panic_of_el2_resets_the_board_on_raspi4b", |run| {
         let mut gdb = monitor.debug()?;
         gdb.run_to(CORE, symbols(run)?.address_of(&exit(run, "irq"))?)?;
-        send_to_allocate(run, gdb)?;
+        send_to_allocate(run, &mut gdb)?;
+        gdb.detach()?;
+        expect_panic(&mut machine, "EL2 allocates at boot only")?;
         expect_reset(&mut machine, "rpi4")
     });
     Ok(())
