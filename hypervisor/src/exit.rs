@@ -199,7 +199,6 @@ fn rare(core: &'static Core, frame: &mut GuestFrame, esr: u64) {
             }
         }
         Exit::Wfx(_) => Verdict::Skip,
-        Exit::IllegalState => Verdict::Stop(fault::Cause::IllegalState),
         _ => {
             core.counters.other.count();
             Verdict::Inject(Injection::Undefined)

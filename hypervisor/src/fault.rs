@@ -27,8 +27,6 @@ pub enum Cause {
     SystemReset,
     /// Its exception vector faults again and again.
     FaultLoop,
-    /// PSTATE.IL.
-    IllegalState,
     /// An asynchronous external abort while it ran.
     SError,
     /// Its watchdog starved.
@@ -54,7 +52,6 @@ impl Cause {
             Self::SystemOff => "the guest switched itself off (PSCI SYSTEM_OFF)",
             Self::SystemReset => "the guest asked for a reset (PSCI SYSTEM_RESET)",
             Self::FaultLoop => "fault loop: its exception vector itself faults",
-            Self::IllegalState => "illegal execution state",
             Self::SError => "SError: an access of this partition failed on the bus",
             Self::Watchdog => "its watchdog starved",
             Self::RestartKey => "restarted by key",
