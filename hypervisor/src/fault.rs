@@ -35,6 +35,12 @@ pub enum Cause {
     RestartKey,
     /// `Ctrl-T k`.
     StopKey,
+    /// It wished to come back, oftener than `restart_limit` allows.
+    Limit,
+    /// Its payloads are not what the image was built with: no life began.
+    Damaged,
+    /// A device that it cannot do without does not exist: no life began.
+    Unserved,
 }
 
 impl Cause {
@@ -43,8 +49,12 @@ impl Cause {
         matches!(self, Self::SystemOff | Self::SystemReset)
     }
     /// Whether somebody at the keyboard wished it.
-    const fn is_key(self) -> bool {
+    pub const fn is_key(self) -> bool {
         matches!(self, Self::RestartKey | Self::StopKey)
+    }
+    /// Whether it ended a life, and did not keep one from beginning.
+    const fn is_of_life(self) -> bool {
+        !matches!(self, Self::Damaged | Self::Unserved)
     }
     /// In words.
     pub const fn text(self) -> &'static str {
@@ -56,6 +66,9 @@ impl Cause {
             Self::Watchdog => "its watchdog starved",
             Self::RestartKey => "restarted by key",
             Self::StopKey => "stopped by key",
+            Self::Limit => "restart_limit",
+            Self::Damaged => "its image is damaged",
+            Self::Unserved => "a device of it is missing",
         }
     }
 }
@@ -148,18 +161,20 @@ impl Faults {
         Self(SpinMutex::new(Kept { record: None, is_read: true, later: 0, count: 0 }))
     }
 
-    /// How many lives ended that neither guest nor keyboard wished to end.
+    /// How many ends there were that neither guest nor keyboard wished.
     pub fn count(&self) -> u32 {
         self.0.hold().count
     }
 
-    /// Every core has left: notes and shows what ended the life, unless the guest wished it.
-    pub fn note(&self, partition: &'static Partition, cause: Cause, vcpu: VcpuId, life: u32) {
+    /// No core is in the guest: notes and shows what ended the life, unless the guest wished it, and at which tick. A life that
+    /// did not begin has no vCPU: what the cores hold is of the one before.
+    pub fn note(&self, partition: &'static Partition, cause: Cause, vcpu: VcpuId, life: u32, ended_at: u64) {
         if cause.is_wish() {
             return;
         }
-        let ticks = timer::now().saturating_sub(partition.counter_offset.load(Ordering::Relaxed));
-        let core = partition.core(vcpu);
+        let began_at = partition.counter_offset.load(Ordering::Relaxed);
+        let core = partition.core(vcpu).filter(|_| cause.is_of_life());
+        let ticks = core.map_or(0, |_| ended_at.saturating_sub(began_at));
         let record = Record {
             cause,
             vcpu,
@@ -169,10 +184,8 @@ impl Faults {
             flight: core.map_or(Flight::default(), |core| core.recorder.newest()),
         };
         record.show(partition);
-        for (n, sibling) in (0u16..).map(VcpuId::new).zip(partition.cores()).filter(|(n, _)| *n != vcpu) {
-            if let Some(place) = *sibling.place.hold() {
-                info!("{}/{n}: {place}", partition.name());
-            }
+        if core.is_some() {
+            show_siblings(partition, vcpu);
         }
         let mut kept = self.0.hold();
         kept.count += u32::from(!cause.is_key());
@@ -180,6 +193,14 @@ impl Faults {
             (kept.record, kept.is_read, kept.later) = (Some(record), cause.is_key(), 0);
         } else {
             kept.later += 1;
+        }
+    }
+}
+
+fn show_siblings(partition: &'static Partition, vcpu: VcpuId) {
+    for (n, sibling) in (0u16..).map(VcpuId::new).zip(partition.cores()).filter(|(n, _)| *n != vcpu) {
+        if let Some(place) = *sibling.place.hold() {
+            info!("{}/{n}: {place}", partition.name());
         }
     }
 }

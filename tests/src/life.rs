@@ -42,6 +42,12 @@ pub fn press_yes(console: &mut Conversation, digit: u8, key: u8) -> Result<()> {
     console.send("y")
 }
 
+/// `Ctrl-T f` shows a record of `partition`'s first vCPU with this cause.
+pub fn expect_record(console: &mut Conversation, partition: &str, cause: &str) -> Result<()> {
+    console.send([CTRL_T, b'f'])?;
+    el2_says(console, &format!("{partition}/v0: {cause}")).map(drop)
+}
+
 /// What `Ctrl-T s` says of a partition's lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct History {

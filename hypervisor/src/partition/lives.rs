@@ -53,13 +53,15 @@ struct Status {
     why: Option<Why>,
     /// What ended this life, and the vCPU that it happened on.
     cause: Option<(Cause, VcpuId)>,
+    /// At which tick.
+    ended_at: u64,
 }
 
 impl Lives {
     /// None yet.
     pub const fn new(policy: Policy) -> Self {
         Self {
-            status: SpinMutex::new(Status { life: Life::new(policy), why: None, cause: None }),
+            status: SpinMutex::new(Status { life: Life::new(policy), why: None, cause: None, ended_at: 0 }),
             leaving: AtomicU32::new(0),
             wake_at: AtomicU64::new(u64::MAX),
             has_told_devices: AtomicBool::new(false),
@@ -125,17 +127,28 @@ impl Partition {
         }
         let number = status.life.restarts();
         let action = status.life.event(event, timer::now_ms())?;
-        if action == Action::StopCores {
-            let key = match event {
-                Event::Ended(Reason::StopKey) => Cause::StopKey,
-                _ => Cause::RestartKey,
-            };
-            status.cause = Some(cause.unwrap_or((key, VcpuId::new(0))));
+        let first = VcpuId::new(0);
+        if matches!(action, Action::StopCores) {
+            status.cause = Some(cause.unwrap_or((Cause::RestartKey, first)));
+            status.ended_at = timer::now();
         }
-        if event == Event::CoresLeft
-            && let Some((cause, vcpu)) = status.cause.take()
+        // It counts while the end of another reason is under way, too.
+        if event == Event::Ended(Reason::StopKey)
+            && let Some((cause, _)) = &mut status.cause
+            && (cause.is_key() || cause.is_wish())
         {
-            self.lives.faults.note(self, cause, vcpu, number);
+            *cause = Cause::StopKey;
+        }
+        let ended = match (event, action, status.why) {
+            (Event::CoresLeft, Action::Clear(Why::Limit), _) => status.cause.take().map(refused),
+            (Event::CoresLeft, ..) => status.cause.take(),
+            // It was not to begin: no core has been in it.
+            (Event::Cleared, _, Some(Why::Damaged)) => Some((Cause::Damaged, first)),
+            (Event::Cleared, _, Some(Why::Unserved)) => Some((Cause::Unserved, first)),
+            _ => None,
+        };
+        if let Some((cause, vcpu)) = ended {
+            self.lives.faults.note(self, cause, vcpu, number, status.ended_at);
         }
         self.carry_out(&mut status, action);
         let is_stopped = status.life.state() == State::Stopped;
@@ -361,15 +374,20 @@ impl Partition {
     }
 }
 
+/// What ends a life of which `restart_limit` allows no other: the guest's wish was to come back.
+const fn refused((cause, vcpu): (Cause, VcpuId)) -> (Cause, VcpuId) {
+    (if cause.is_wish() { Cause::Limit } else { cause }, vcpu)
+}
+
 const fn words(why: Why) -> &'static str {
     match why {
         Why::Off => "switched off",
         Why::Reset => "reset, on_reset = \"stop\"",
         Why::Crash => "crashed, on_crash = \"stop\"",
         Why::Key => "by key",
-        Why::Damaged => "its image is damaged",
-        Why::Limit => "restart_limit",
-        Why::Unserved => "a device of it is missing",
+        Why::Damaged => Cause::Damaged.text(),
+        Why::Limit => Cause::Limit.text(),
+        Why::Unserved => Cause::Unserved.text(),
     }
 }
 

@@ -35,10 +35,12 @@ const ENTROPY: u64 = 0;
 const DISK: u64 = 1;
 const FROZEN: u64 = 2;
 const SLOW: u64 = 3;
+/// The service's digit for Ctrl-T: behind all others.
+const DIGIT: u8 = 4;
 /// Seconds for a boot, or for a service that comes back.
 const SHORT: u64 = 40;
 
-/// S02, S03, S06, S07, S09, S11, S12, on probes.
+/// L09, S02, S03, S06, S07, S09, S11, S12, on probes.
 const SERVICE: Scenario = Scenario {
     name: "service",
     kinds: &[Kind::V3, Kind::V2],
@@ -55,6 +57,7 @@ const SERVICE: Scenario = Scenario {
         promise("S09", "nothing_lands_in_the_life_after_one_with_requests_in_flight"),
         promise("S09", "a_driver_that_tells_nonsense_breaks_its_own_device_only"),
         promise("S11", "entropy_differs_between_two_requests_and_two_boots"),
+        promise("L09", "a_stop_key_counts_while_a_restart_waits_for_the_service"),
     ],
     body: service,
 };
@@ -163,6 +166,7 @@ fn service(run: &mut Run) -> Result<()> {
         ensure!(is_new, "one boot gave {first:?}, the next {second:?}");
         Ok(())
     });
+    run.promise("a_stop_key_counts_while_a_restart_waits_for_the_service", |_| quiet::keys(console));
     Ok(())
 }
 

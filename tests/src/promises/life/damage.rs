@@ -4,7 +4,7 @@ use super::{AGAIN, LIMITED, STAYS, boot, comes_back, ends, is_whole};
 use crate::bundle::Bundle;
 use crate::control::Report;
 use crate::conversation::Conversation;
-use crate::life::{History, el2_says, press_yes};
+use crate::life::{History, el2_says, expect_record, press_yes};
 use crate::run::Run;
 use crate::scenario::Kind;
 use anyhow::{Result, ensure};
@@ -52,11 +52,12 @@ pub fn changed_image(run: &mut Run) -> Result<()> {
     Ok(())
 }
 
-/// EL2 names what is damaged; nothing of the partition runs.
+/// EL2 names what is damaged and keeps a record of it; nothing of the partition runs.
 fn refuses(console: &mut Conversation, word: &str) -> Result<()> {
     let from = console.seen();
     el2_says(console, &format!("error: partition 'again' does not start: its {word} is damaged in the image"))?;
     el2_says(console, "partition 'again' stopped: its image is damaged")?;
+    expect_record(console, AGAIN.name, "its image is damaged")?;
     for probe in [STAYS, LIMITED] {
         probe.ok(console, "timer")?;
     }

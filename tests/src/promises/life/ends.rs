@@ -4,7 +4,7 @@ use super::{AGAIN, LIMITED, STAYS, comes_back, comes_back_after, is_whole, resta
 use crate::conversation::Conversation;
 use crate::counters::{CTRL_T, Counters};
 use crate::elcount::Work;
-use crate::life::{History, el2_says, is_el2, press, press_yes, said_at_us};
+use crate::life::{History, el2_says, expect_record, is_el2, press, press_yes, said_at_us};
 use crate::probe::{Probe, field, number as number_of};
 use anyhow::{Context, Result, anyhow, ensure};
 use std::path::Path;
@@ -163,6 +163,7 @@ pub fn limit(console: &mut Conversation) -> Result<()> {
         }
         LIMITED.order(console, "reset")?;
         stopped(console, &LIMITED, "3 restarts in 60 s: restart_limit")?;
+        expect_record(console, LIMITED.name, "restart_limit")?;
         start(console, &LIMITED)?;
     }
     is_whole(console, &LIMITED, 1)

@@ -4,7 +4,7 @@
 use super::{El2, SHORT, boot, expect_ready};
 use crate::conversation::Conversation;
 use crate::disk::{Content, Disk};
-use crate::life::History;
+use crate::life::{History, expect_record};
 use crate::machine::Machine;
 use crate::probe::Probe;
 use crate::run::Run;
@@ -81,5 +81,5 @@ pub fn lives(console: &mut Conversation) -> Result<()> {
     ensure!(needy.state == "stopped" && !text.contains("needy| "), "a partition without its disk is {needy:?}");
     let word = "partition 'needy' stopped: a device of it is missing";
     ensure!(text.contains(word), "EL2 did not say {word:?}:\n{text}");
-    Ok(())
+    expect_record(console, "needy", "a device of it is missing")
 }

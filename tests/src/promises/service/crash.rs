@@ -1,7 +1,7 @@
 //! S05: the service crashes at the worst points of a request, hangs, and is restarted by key, with dozens of requests in
 //! flight. Its guests see a slow disk.
 
-use super::{ALICE, BOB, El2, boot, expect_ready};
+use super::{ALICE, BOB, DIGIT, El2, boot, expect_ready};
 use crate::control::Report;
 use crate::conversation::Conversation;
 use crate::disk::{Content, Disk};
@@ -25,8 +25,6 @@ const CRASHES: u32 = 100;
 const POINTS: [&str; 5] = ["Issued", "Completed", "BeforeUsed", "AfterUsed", "Spinning"];
 /// Restarts by key.
 const KEYS: u32 = 5;
-/// The service's digit for Ctrl-T: behind all others.
-const SERVICE: u8 = 4;
 
 /// S05.
 pub const SCENARIOS: &[Scenario] = &[Scenario {
@@ -123,7 +121,7 @@ impl Workers {
             let before = History::ask(console, "service")?.restarts;
             let work = format!("io {n} 8000 64 4096 50");
             let from = begin(console, &work)?;
-            press_yes(console, SERVICE, b'r')?;
+            press_yes(console, DIGIT, b'r')?;
             done(console, from, &work)?;
             let after = History::ask(console, "service")?.restarts;
             ensure!(after > before, "the key did not restart the service");

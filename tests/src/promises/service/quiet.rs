@@ -1,8 +1,8 @@
 //! S09: what a guest cuts off stays cut off. The probes look at all of their memory after each reset.
 
-use super::{ALICE, BOB, DISK, El2, SLOW, Shared};
+use super::{ALICE, BOB, DIGIT, DISK, El2, SLOW, Shared};
 use crate::conversation::Conversation;
-use crate::life::press_yes;
+use crate::life::{el2_says, press_yes};
 use crate::probe::{Answer, field};
 use crate::run::Run;
 use crate::scenario::{Kind, Scenario, When, promise};
@@ -130,4 +130,38 @@ pub fn hostile(console: &mut Conversation) -> Result<()> {
     let said = ALICE.ok(console, "request 0 0 4096")?;
     ensure!(field(&said, "status") == Some(0), "after the attack a read ended in {said:?}");
     Ok(())
+}
+
+/// Alice's life ends by `r`, waits for a service that does not run, and `k` makes that a stop. Its record says so, and how
+/// long the life was: without the wait.
+pub fn keys(console: &mut Conversation) -> Result<()> {
+    /// How long the wait is at least, and how far `up` may be from the times of EL2's lines.
+    const WAIT_MS: u32 = 3000;
+    const TOLERANCE: f64 = 1.5;
+    press_yes(console, ALICE.digit, b'r')?;
+    let begins = el2_says(console, "partition 'alice' restarts: life ")?;
+    expect_life(console)?;
+    ALICE.ok(console, &format!("open {DISK}"))?;
+    press_yes(console, DIGIT, b'k')?;
+    el2_says(console, "partition 'service' stopped: by key")?;
+    press_yes(console, ALICE.digit, b'r')?;
+    let waits = el2_says(console, "partition 'alice' waits for the service partition")?;
+    press_yes(console, ALICE.digit, b'k')?;
+    BOB.ok(console, &format!("spin {WAIT_MS}"))?;
+    press_yes(console, DIGIT, b'g')?;
+    el2_says(console, "alice/v0: stopped by key")?;
+    let life = el2_says(console, "alice/v0: up ")?;
+    el2_says(console, "partition 'alice' stopped: by key")?;
+    let up = life.split(" up ").nth(1).and_then(|rest| rest.split_once(" s ")?.0.parse::<f64>().ok());
+    let up = up.with_context(|| format!("no uptime: {life:?}"))?;
+    let wanted = said_at(&waits)? - said_at(&begins)?;
+    ensure!((up - wanted).abs() < TOLERANCE, "it was up {up} s, by EL2's lines {wanted} s: {begins:?}, {waits:?}");
+    press_yes(console, ALICE.digit, b'g')?;
+    expect_life(console)
+}
+
+/// Seconds since the board's start, at the beginning of a line of EL2's.
+fn said_at(line: &str) -> Result<f64> {
+    let time = line.split_once('[').and_then(|(_, rest)| rest.split_once(']')).map(|(time, _)| time.trim());
+    time.and_then(|time| time.parse().ok()).with_context(|| format!("no time: {line:?}"))
 }
