@@ -90,6 +90,8 @@ pub enum Doorbell {
     Halt = 64,
     /// The board's watchdog wants to be fed.
     Feed = 128,
+    /// The service partition has said something of a device that the partition may be waiting for.
+    Devices = 256,
 }
 
 static CORES: [Once<&'static Core>; MAX_CORES] = [const { Once::new() }; MAX_CORES];

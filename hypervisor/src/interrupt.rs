@@ -268,6 +268,9 @@ pub fn handle_doorbells(core: &'static Core) {
     if is_asked(Doorbell::Timer) && vcpu.number() == 0 {
         partition.rearm(core);
     }
+    if is_asked(Doorbell::Devices) {
+        partition.look_at_devices();
+    }
     let is_running = core.power.state() == PowerState::On;
     if is_asked(Doorbell::Start) && !is_running {
         power::start_here(core);

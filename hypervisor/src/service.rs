@@ -260,15 +260,15 @@ fn about_device(
         Call::DeviceConfig => device.configure(second, third)?,
         Call::DeviceOffer => {
             device.offer(second)?;
-            owner.look_at_devices();
+            owner.tell_of_device();
         }
         Call::DeviceAbsent => {
             device.be_absent()?;
-            owner.look_at_devices();
+            owner.tell_of_device();
         }
         Call::DeviceQuiet => {
             device.quiet(second)?;
-            owner.left_for_good();
+            owner.tell_of_device();
         }
         Call::DeviceRaise => {
             device.raise(second, third)?;

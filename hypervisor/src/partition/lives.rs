@@ -3,7 +3,8 @@
 //! Whoever learns that something happened (a core that leaves the guest, a key, a timer, the loader) [`tell`]s it; the
 //! answer is carried out at once, under the lock, so that no core can be asked to stop a life that is over. What takes
 //! time happens elsewhere and is told when it is done: cores leave by doorbell, [`crate::load`] works from the cores'
-//! idle loop. Nothing here runs on a core of another partition, except a key's decision on the console core.
+//! idle loop. Nothing here runs on a core of another partition, except a key's decision on the console core: what the
+//! service partition says of a device is a doorbell, too.
 //!
 //! [`tell`]: Partition::tell
 
@@ -199,12 +200,27 @@ impl Partition {
             && self.virtio.iter().all(virtio::Device::is_idle)
     }
 
-    /// A device was offered or is absent: the partition may be waiting for it.
+    /// A device was offered, is absent, or has become quiet. A partition that waits for that has no core in its guest, and
+    /// goes on by itself: on vCPU 0's core, which waits at EL2. While one has still to leave it is not asked: the last to
+    /// leave counts itself out and then takes each device's lock to look at it. This change was made under that lock, before
+    /// the count is read here, so one of the two sees what the other did.
+    pub fn tell_of_device(&self) {
+        if !self.is_silent()
+            && let Some(core) = self.core(VcpuId::new(0))
+        {
+            core.ask(Doorbell::Devices, gic::ring);
+        }
+    }
+
+    /// What [`Self::tell_of_device`] asks for. It may come late, when nothing waits any more.
     pub fn look_at_devices(&'static self) {
         let mut status = self.lives.status.hold();
         if status.life.state() == State::Loaded {
-            self.enter_if_served(&mut status);
+            return self.enter_if_served(&mut status);
         }
+        drop(status);
+        // Only keys are refused.
+        let _ = self.tell(Event::CoresLeft);
     }
 
     fn enter_if_served(&'static self, status: &mut Status) {
@@ -217,12 +233,6 @@ impl Partition {
                 }
             }
         }
-    }
-
-    /// A device has become quiet: it may be the last thing that the end of a life waits for.
-    pub fn left_for_good(&'static self) {
-        // Only keys are refused.
-        let _ = self.tell(Event::CoresLeft);
     }
 
     /// Puts the cores, which wait at EL2, to work on the RAM.
@@ -281,7 +291,8 @@ impl Partition {
                 } else if !self.is_quiet() && !service::is_up() {
                     self.say_waiting();
                 }
-                self.left_for_good();
+                // Only keys are refused.
+                let _ = self.tell(Event::CoresLeft);
             } else {
                 timer::set_in(core, Slot::Life, ANSWER_MS);
             }

@@ -138,6 +138,8 @@ pub fn keys(console: &mut Conversation) -> Result<()> {
     /// How long the wait is at least, and how far `up` may be from the times of EL2's lines.
     const WAIT_MS: u32 = 3000;
     const TOLERANCE: f64 = 1.5;
+    /// Alice's own core in EL2's lines (tests/systems/service.toml).
+    const OWN: &str = "] core1 ";
     press_yes(console, ALICE.digit, b'r')?;
     let begins = el2_says(console, "partition 'alice' restarts: life ")?;
     expect_life(console)?;
@@ -149,7 +151,8 @@ pub fn keys(console: &mut Conversation) -> Result<()> {
     press_yes(console, ALICE.digit, b'k')?;
     BOB.ok(console, &format!("spin {WAIT_MS}"))?;
     press_yes(console, DIGIT, b'g')?;
-    el2_says(console, "alice/v0: stopped by key")?;
+    let cause = el2_says(console, "alice/v0: stopped by key")?;
+    ensure!(cause.contains(OWN), "the service's word ended it, but another core went on with it: {cause:?}");
     let life = el2_says(console, "alice/v0: up ")?;
     el2_says(console, "partition 'alice' stopped: by key")?;
     let up = life.split(" up ").nth(1).and_then(|rest| rest.split_once(" s ")?.0.parse::<f64>().ok());
