@@ -2,6 +2,7 @@
 
 use crate::arch::{barrier, el1, guest, tlb};
 use crate::core_local::{self, Core};
+use crate::exit::power;
 use crate::timer::{self, Slot};
 use crate::{gic, interrupt, load};
 use aarch64_cpu::registers::{CNTVOFF_EL2, VTCR_EL2, VTTBR_EL2};
@@ -24,6 +25,7 @@ pub fn enter(core: &'static Core, pc: u64, x0: u64) -> ! {
     let hides = *core.hides_features.call_once(el1::hides_anything);
     el1::set_traps(machine::mpidr(assignment.vcpu.number(), per_cluster(gic::version())), hides);
     el1::reset();
+    power::reset_workarounds();
     gic::reset_vcpu();
     tlb::invalidate_guest();
     // What became pending before the vCPU ran: SGIs and SPIs sent while it was off.

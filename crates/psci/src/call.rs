@@ -85,6 +85,10 @@ impl Workaround {
             Self::BranchHistory => SMCCC_ARCH_WORKAROUND_3,
         }
     }
+    /// W1 of that call.
+    pub const fn argument(self) -> u32 {
+        matches!(self, Self::StoreBypass { enable: true }) as u32
+    }
 }
 
 /// What the board's firmware answered to SMCCC_ARCH_FEATURES of each workaround: 0 needed here, positive not needed,
@@ -114,6 +118,11 @@ impl Workarounds {
     /// Whether the firmware has it, so that EL2 may issue it.
     pub const fn has(&self, workaround: Workaround) -> bool {
         self.answer(workaround) >= 0
+    }
+    /// What EL2 issues on a core before a vCPU starts there: the firmware keeps what was switched off on that core last, by
+    /// an earlier life too, and a guest may expect it on.
+    pub const fn at_start(&self) -> Option<Workaround> {
+        if self.store_bypass >= 0 { Some(Workaround::StoreBypass { enable: true }) } else { None }
     }
     /// X0 of SMCCC_ARCH_FEATURES of `function`.
     pub const fn arch_features(&self, function: u32) -> u64 {

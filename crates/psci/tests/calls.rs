@@ -126,6 +126,17 @@ fn a_workaround_is_issued_by_its_own_id_and_only_where_the_firmware_has_it() {
     }
     let off = Call::decode(0x8000_7fff, [HIGH, 0, 0]);
     assert_eq!(off, Call::Workaround(Workaround::StoreBypass { enable: false }));
+    let arguments = [false, true].map(|enable| Workaround::StoreBypass { enable }.argument());
+    assert_eq!((arguments, Workaround::BranchHistory.argument()), ([0, 1], 0));
+}
+
+#[test]
+fn what_an_earlier_life_switched_off_is_on_where_a_vcpu_starts() {
+    let on = Workaround::StoreBypass { enable: true };
+    for (store_bypass, issued) in [(-1, None), (-2, None), (0, Some(on)), (1, Some(on))] {
+        let firmware = Workarounds { branch_predictor: 0, store_bypass, branch_history: 0 };
+        assert_eq!(firmware.at_start(), issued, "SMCCC_ARCH_FEATURES says {store_bypass}");
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::service;
 use crate::vcpu;
 use abi::channel::RING_DOORBELL;
 use core::sync::atomic::{AtomicI32, Ordering};
-use psci::{Call, Error, SUCCESS, Topology, Workarounds, function};
+use psci::{Call, Error, SUCCESS, Topology, Workaround, Workarounds, function};
 
 /// Answers PSCI_VERSION, which callers use as the shortest call there is. Whether it was that.
 #[inline(always)]
@@ -52,8 +52,7 @@ pub fn call(core: &'static Core, frame: &mut GuestFrame) -> Verdict {
         Call::SystemReset => return Verdict::Stop(Cause::SystemReset),
         Call::ArchFeatures(id) => workarounds().arch_features(id),
         Call::Workaround(workaround) if workarounds().has(workaround) => {
-            let argument = matches!(workaround, psci::Workaround::StoreBypass { enable: true });
-            smc(workaround.function(), [u64::from(argument), 0, 0]);
+            issue(workaround);
             SUCCESS
         }
         Call::Workaround(_) => Error::NotSupported.code(),
@@ -126,6 +125,17 @@ pub fn find_workarounds() {
     for (answer, id) in ANSWERS.iter().zip(ids) {
         answer.store(features(id), Ordering::Relaxed);
     }
+}
+
+/// This core's firmware mitigations as a vCPU that starts expects them.
+pub fn reset_workarounds() {
+    if let Some(workaround) = workarounds().at_start() {
+        issue(workaround);
+    }
+}
+
+fn issue(workaround: Workaround) {
+    smc(workaround.function(), [workaround.argument().into(), 0, 0]);
 }
 
 fn workarounds() -> Workarounds {
