@@ -70,7 +70,7 @@ fn expect_attack_done(console: &mut Conversation) -> Result<()> {
 
 /// From the fault of a guest of 8 MiB to its first instruction: each restart.
 fn restarts_of_small_guest(run: &Run, gic: GicVersion) -> Result<Vec<u64>> {
-    let mut instrumented = Instrumented::start(run, gic, "torture")?;
+    let mut instrumented = Instrumented::start(run, gic, "restart-small")?;
     let console = &mut instrumented.machine.console;
     for _ in 0..SMALL {
         console.expect("mortal| probe: ready", SLOW)?;

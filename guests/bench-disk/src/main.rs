@@ -25,7 +25,7 @@ use rt::{IntId, gic, machine, println, psci};
 rt::guest!(main = main, interrupt = interrupt);
 
 /// Kicks that are measured.
-const KICKS: usize = 32;
+const KICKS: usize = 128;
 /// Bytes of a small and of a large read.
 const SMALL: u64 = 4 << 10;
 const LARGE: u64 = 128 << 10;
