@@ -93,8 +93,9 @@ pub fn run(plan: &Plan) -> Result<ExitCode> {
     let spent = plan.started.map_or(began.elapsed(), since);
     let whole = plan.began.map_or(spent, since);
     let is_late = !plan.is_long && (spent > BUDGET || whole > WHOLE_BUDGET);
-    println!("total {:.0} s of {} s", spent.as_secs_f32(), BUDGET.as_secs());
-    println!("with what was compiled and fetched first {:.0} s of {} s", whole.as_secs_f32(), WHOLE_BUDGET.as_secs());
+    let of = |budget: Duration| if plan.is_long { String::new() } else { format!(" of {} s", budget.as_secs()) };
+    println!("total {:.0} s{}", spent.as_secs_f32(), of(BUDGET));
+    println!("with what was compiled and fetched first {:.0} s{}", whole.as_secs_f32(), of(WHOLE_BUDGET));
     if is_late {
         println!("over budget: find the slow ones above, or move a torture to --long");
     }
