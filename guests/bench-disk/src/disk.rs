@@ -118,7 +118,7 @@ impl Disk {
     }
 
     /// All elements read so many bytes from now on; none is in flight.
-    fn describe_all(&mut self, bytes: u64) {
+    pub fn describe_all(&mut self, bytes: u64) {
         self.bytes = bytes;
         for element in 0..SIZE {
             let header = self.header(element);
