@@ -86,8 +86,11 @@ pub fn run(plan: &Plan) -> Result<ExitCode> {
     let outcomes = results.into_inner().unwrap_or_else(PoisonError::into_inner);
     let failed = outcomes.iter().filter(|outcome| outcome.failure.is_some()).count();
     project.close(failed == 0);
-    for outcome in outcomes.iter().filter(|outcome| outcome.failure.is_some()) {
-        println!("FAILED {} {} {}", outcome.promise.id, outcome.kind, outcome.promise.name);
+    for outcome in &outcomes {
+        // Once more at the end, with the reason: of a long run often only the end is at hand.
+        let Some(failure) = &outcome.failure else { continue };
+        let reason = failure.lines().next().unwrap_or_default();
+        println!("FAILED {} {} {}: {reason}", outcome.promise.id, outcome.kind, outcome.promise.name);
     }
     let since = |epoch| SystemTime::now().duration_since(UNIX_EPOCH + Duration::from_secs(epoch)).unwrap_or_default();
     let spent = plan.started.map_or(began.elapsed(), since);

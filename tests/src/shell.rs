@@ -77,11 +77,15 @@ impl<'a> Shell<'a> {
     }
 }
 
-/// What one partition said: other partitions' lines, tags and carriage returns taken out.
+/// A Linux whose terminal has IXOFF, as busybox's init sets it, asks for silence with XOFF and ends it with XON, wherever
+/// its output is then. A terminal shows neither.
+const FLOW_CONTROL: [char; 2] = ['\x11', '\x13'];
+
+/// What one partition said: other partitions' lines, tags, carriage returns and flow control taken out.
 pub fn own_text(text: &str, view: View) -> String {
     let mut own = String::new();
     for line in text.split_inclusive('\n') {
-        let line = line.replace('\r', "");
+        let line = line.replace('\r', "").replace(FLOW_CONTROL, "");
         match (view, tag(&line)) {
             (View::Raw, None) => own.push_str(&line),
             (View::Tagged, Some(("linux", rest))) => own.push_str(rest),
@@ -118,6 +122,11 @@ mod tests {
         assert_eq!(own_text(text, View::Raw), "1\n2\n");
         let text = "linux| 1\r\ncontrol| beat 5\r\nlinux| 2\r\nbulkhead| x\r\n";
         assert_eq!(own_text(text, View::Tagged), "1\n2\n");
+    }
+
+    #[test]
+    fn flow_control_in_the_middle_of_a_word_is_cut_out() {
+        assert_eq!(own_text("63 0000\x1340206\x1195695\r\n", View::Raw), "63 00004020695695\n");
     }
 
     #[test]

@@ -212,11 +212,16 @@ pub fn paste(shell: &mut Shell) -> Result<()> {
     shell.console().send(&block)?;
     let (seen, deadline) = (shell.console().seen(), shell.console().deadline(60));
     let last = block.lines().last().unwrap_or_default();
-    shell.console().transcript().wait(seen, deadline, "the echo of the last pasted line", |bytes| {
+    let echo = shell.console().transcript().wait(seen, deadline, "the echo of the last pasted line", |bytes| {
         // On a slow host it may be broken by another partition's line.
         let text = own_text(&String::from_utf8_lossy(bytes), View::Raw).replace('\n', "");
         text.contains(last).then_some(())
-    })?;
+    });
+    if echo.is_err() {
+        // The promises behind this one want a shell.
+        shell.console().send([CTRL_C])?;
+        return echo;
+    }
     shell.console().skip();
     shell.console().send([CTRL_D])?;
     shell.console().expect("# ", SHORT)?;
@@ -237,9 +242,11 @@ fn focus_elsewhere(shell: &mut Shell) -> Result<()> {
 fn yes(shell: &mut Shell) -> Result<()> {
     shell.console().send("yes\n")?;
     shell.console().expect_line("a line of `yes`", SHORT, |line| (line == "y").then_some(()))?;
-    check_beat(shell.console(), 1)?;
+    let beat = check_beat(shell.console(), 1);
+    // In any case: the promises behind this one want a shell.
     shell.console().send([CTRL_C])?;
-    shell.run("true", 60).context("Ctrl-C did not end `yes`").map(drop)
+    shell.run("true", 60).context("Ctrl-C did not end `yes`")?;
+    beat.map(drop)
 }
 
 fn help_and_state(console: &mut Conversation) -> Result<()> {
