@@ -116,8 +116,7 @@ impl Conversation {
 
     /// Every whole line said so far counts as waited for: a prompt is left, and what will stand behind it is read with its tag.
     pub fn skip_lines(&mut self) {
-        let said = self.transcript.bytes_from(self.seen);
-        self.seen += said.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        self.seen = self.seen.max(self.transcript.open_line());
     }
 
     /// From here on the keyboard is known to be this partition's.

@@ -161,20 +161,20 @@ impl Probe {
 
     /// Gives an order that must succeed, and whose answer is so long that others may speak in its middle.
     pub fn long_answer(&self, console: &mut Conversation, order: &str) -> Result<String> {
-        self.take_keyboard(console)?;
-        console.skip_lines();
-        let from = console.seen();
-        console.send(format!("{order}\n"))?;
+        let from = self.order(console, order)?;
         match self.answer_behind(console, from, order, SHORT)? {
             Answer::Ok(text) => Ok(text),
             other => bail!("{}: `{order}` ended in {other:x?}", self.name),
         }
     }
 
-    /// Gives an order that has no answer.
-    pub fn order(&self, console: &mut Conversation, order: &str) -> Result<()> {
+    /// Gives an order and waits for nothing. Returns the place behind which its answer comes, if it has one: with the prompt
+    /// that may have been waited for, since its tag says whose line the order is in.
+    pub fn order(&self, console: &mut Conversation, order: &str) -> Result<usize> {
         self.take_keyboard(console)?;
-        console.send(format!("{order}\n"))
+        let from = console.transcript().open_line();
+        console.send(format!("{order}\n"))?;
+        Ok(from)
     }
 
     /// What is typed from here on is for it.

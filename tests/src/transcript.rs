@@ -58,6 +58,11 @@ impl Transcript {
         self.lock().bytes.get(start..).unwrap_or_default().to_vec()
     }
 
+    /// Where the line begins that has not ended, with whatever stands in it.
+    pub fn open_line(&self) -> usize {
+        self.lock().bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1)
+    }
+
     /// The text from `start` on, without carriage returns.
     pub fn text_from(&self, start: usize) -> String {
         printable(&self.bytes_from(start))

@@ -109,9 +109,7 @@ fn by_key(console: &mut Conversation) -> Result<String> {
     for n in 0..KEYS {
         let before = History::ask(console, "service")?.restarts;
         let work = format!("io {n} 250 32 4096 60");
-        console.skip();
-        let from = console.seen();
-        ALICE.order(console, &work)?;
+        let from = ALICE.order(console, &work)?;
         press_yes(console, SERVICE, b'r')?;
         let answer = ALICE.answer_behind(console, from, &work, WORK)?;
         let is_done = matches!(&answer, Answer::Ok(said) if said.contains("lost=0"));

@@ -279,8 +279,8 @@ fn end_small(console: &mut Conversation, random: &mut Random) -> Result<()> {
             MORTAL.ok(console, "here hold")?;
             press_restart(console, MORTAL.name)
         }
-        3..=4 => MORTAL.order(console, "reset"),
-        _ => MORTAL.order(console, "faultloop"),
+        3..=4 => MORTAL.order(console, "reset").map(drop),
+        _ => MORTAL.order(console, "faultloop").map(drop),
     }
 }
 

@@ -126,9 +126,8 @@ fn crash_often(console: &mut Conversation) -> Result<()> {
         if History::ask(console, "service")?.restarts >= CRASHES {
             return Ok(());
         }
-        console.skip();
-        let (from, work) = (console.seen(), format!("io {piece} 2000 64 4096 50"));
-        ALICE.order(console, &work)?;
+        let work = format!("io {piece} 2000 64 4096 50");
+        let from = ALICE.order(console, &work)?;
         let answer = ALICE.work_behind(console, from, &work)?;
         ensure!(matches!(answer, Answer::Ok(_)), "`{work}` ended in {answer:?}");
     }

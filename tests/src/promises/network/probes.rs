@@ -61,8 +61,7 @@ impl Station {
     /// Gives an order; its answer comes behind the place that this returns.
     pub fn begin(&self, console: &mut Conversation, order: &str) -> Result<usize> {
         console.skip_lines();
-        let from = console.seen();
-        self.probe.order(console, order)?;
+        let from = self.probe.order(console, order)?;
         // It has begun when the order is repeated.
         let is_own = |line: &str| line.starts_with(self.probe.name) && line.ends_with(order);
         console.expect_line(&format!("{} to repeat `{order}`", self.probe.name), SHORT, |line| {

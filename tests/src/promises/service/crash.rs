@@ -153,9 +153,7 @@ fn both(console: &mut Conversation, work: &str) -> Result<()> {
 
 /// Gives both the same work; returns the place behind which they answer.
 fn begin(console: &mut Conversation, work: &str) -> Result<usize> {
-    console.skip();
-    let from = console.seen();
-    ALICE.order(console, work)?;
+    let from = ALICE.order(console, work)?;
     BOB.order(console, work)?;
     Ok(from)
 }

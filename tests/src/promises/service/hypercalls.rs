@@ -60,8 +60,7 @@ fn bad_service(run: &mut Run) -> Result<()> {
         })?;
         let status = ALICE.value(console, &format!("read32 {STATUS:#x}"))?;
         ensure!(status == BROKEN, "Status is {status:#x} although the service broke the device");
-        let from = console.seen();
-        ALICE.order(console, &format!("write32 {STATUS:#x} 0"))?;
+        let from = ALICE.order(console, &format!("write32 {STATUS:#x} 0"))?;
         let done = console.expect_line("the last answers", SHORT, |line| {
             Some(line.split_once("badservice: console done, ")?.1.to_owned())
         })?;

@@ -114,8 +114,7 @@ pub fn hostile(console: &mut Conversation) -> Result<()> {
     BOB.ok(console, "open 0")?;
     BOB.ok_within(console, "whole 1 0", PATIENCE)?;
     BOB.ok_within(console, "scan", PATIENCE)?;
-    let from = console.seen();
-    BOB.order(console, work)?;
+    let from = BOB.order(console, work)?;
     let mut broken = 0;
     for (slot, seed) in (0..3).flat_map(|slot| (1..=SEEDS).map(move |seed| (slot, seed))) {
         let said = ALICE.ok_within(console, &format!("vattack {slot} {seed} {ROUNDS}"), PATIENCE)?;
