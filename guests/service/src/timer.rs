@@ -41,6 +41,37 @@ pub fn board_ms() -> u64 {
     CNTPCT_EL0.get() / (CNTFRQ_EL0.get() / 1000).max(1)
 }
 
+/// A second of waiting for somebody else, of which only the steps count in which this core could look: where it stood still,
+/// as in a QEMU whose host had no time for it, the others may have as well.
+#[derive(Clone, Copy)]
+pub struct Patience {
+    steps: u32,
+    next: u64,
+}
+
+impl Patience {
+    const STEP_MS: u64 = 20;
+    const STEPS: u32 = 50;
+
+    /// It begins at this tick.
+    pub fn begin(now: u64) -> Self {
+        Self { steps: Self::STEPS, next: now + ticks(Self::STEP_MS) }
+    }
+
+    /// When to look again.
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Still in vain at this tick: whether it is over.
+    pub fn spend(&mut self, now: u64) -> bool {
+        if now >= self.next {
+            (self.steps, self.next) = (self.steps.saturating_sub(1), now + ticks(Self::STEP_MS));
+        }
+        self.steps == 0
+    }
+}
+
 /// The timer's interrupt comes at this tick, at once if it has passed; `None`: never.
 pub fn wake_at(deadline: Option<u64>) {
     match deadline {

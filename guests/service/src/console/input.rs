@@ -5,22 +5,19 @@ use super::output::Output;
 use crate::devices::Devices;
 use crate::hooks;
 use crate::hypercall::{self, Port};
+use crate::say;
+use crate::timer::Patience;
 use crate::uart::Uart;
-use crate::{say, timer};
 use abi::PartitionId;
 use abi::plan::{Kind, Plan};
 use abi::service::{Command, Status};
 use console::{Key, Keys, Source};
 
-/// How long a guest may leave its input unread before the keyboard goes on without it.
-const PATIENCE_MS: u64 = 1000;
-/// How often a guest that takes no input is tried again, should EL2's word of its reading be missed.
-const RETRY_MS: u64 = 20;
-
-/// The UART is not read meanwhile: its own flow control paces the sender.
+/// A guest leaves its input unread. The UART is not read meanwhile: its own flow control paces the sender. The guest is tried
+/// again at each step, should EL2's word of its reading be missed, and in the end the keyboard goes on without it.
 #[derive(Clone, Copy)]
 struct Pause {
-    until: u64,
+    patience: Patience,
     /// A byte for a PL011, which says that it takes none only when it is given one. A virtio console is asked before the UART
     /// is: what lies there outlives the service.
     held: Option<u8>,
@@ -82,13 +79,14 @@ impl Input {
 
     /// Reads the UART. When to come back although nothing new may have come.
     pub(super) fn pump(&mut self, uart: &Uart, output: &mut Output, devices: &mut Devices, now: u64) -> Option<u64> {
-        if let Some(pause) = self.pause {
+        if let Some(mut pause) = self.pause {
             let is_over = match pause.held {
                 Some(byte) => self.deliver(byte, devices),
                 None => self.has_room(devices),
             };
-            if !is_over && now < pause.until {
-                return Some(now + timer::ticks(RETRY_MS));
+            if !is_over && !pause.patience.spend(now) {
+                self.pause = Some(pause);
+                return Some(pause.patience.next());
             }
             self.has_given_up = !is_over;
             self.pause = None;
@@ -112,9 +110,10 @@ impl Input {
 
     /// Reads no more for some time. When to come back.
     fn pause(&mut self, held: Option<u8>, uart: &Uart, now: u64) -> u64 {
-        self.pause = Some(Pause { until: now + timer::ticks(PATIENCE_MS), held });
+        let patience = Patience::begin(now);
+        self.pause = Some(Pause { patience, held });
         uart.enable_receive(false);
-        now + timer::ticks(RETRY_MS)
+        patience.next()
     }
 
     /// Whether the partition with the keyboard takes a byte, as far as it can be asked.

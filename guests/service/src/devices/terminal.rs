@@ -10,14 +10,12 @@ use super::keyboard::Keyboard;
 use super::{Backend, Device, Devices};
 use crate::console::Console;
 use crate::kept::Typed;
-use crate::timer;
+use crate::timer::{self, Patience};
 use abi::PartitionId;
 use virtio::{Broken, Chain, console};
 
 /// Most buffers of a console per turn; their text is bounded by the room for it.
 const CAP: usize = 16;
-/// How long text waits where there is no room.
-const PATIENCE_MS: u64 = 1000;
 /// Most bytes per turn that are lost.
 const MOST_LOST: u32 = 2048;
 
@@ -29,15 +27,15 @@ pub(super) struct Terminal {
     taken: u32,
     /// The epoch of the driver whose text came last.
     epoch: u64,
-    /// From when on text is lost, since text came and there was no room; `None`: there is room.
-    loses_at: Option<u64>,
+    /// Until text is lost, since text came and there was no room; `None`: there is room.
+    patience: Option<Patience>,
     /// Text waits for that or for room.
     is_waiting: bool,
 }
 
 impl Terminal {
     pub(super) fn new(partition: PartitionId, typed: &'static Typed) -> Self {
-        Self { partition, keyboard: Keyboard::new(typed), taken: 0, epoch: 0, loses_at: None, is_waiting: false }
+        Self { partition, keyboard: Keyboard::new(typed), taken: 0, epoch: 0, patience: None, is_waiting: false }
     }
 
     /// Whether text that has come would be taken, or at least be waited for until the deadline: then it is worth a turn.
@@ -47,8 +45,8 @@ impl Terminal {
 
     /// When to come back although nothing new may have come.
     pub(super) fn deadline(&self) -> Option<u64> {
-        let loses_at = self.loses_at.filter(|_| self.is_waiting);
-        [loses_at, self.keyboard.deadline()].into_iter().flatten().min()
+        let patience = self.patience.filter(|_| self.is_waiting).map(|patience| patience.next());
+        [patience, self.keyboard.deadline()].into_iter().flatten().min()
     }
 
     /// Its driver uses it no more.
@@ -61,15 +59,14 @@ impl Terminal {
     fn lost(&mut self, console: &Console, has_text: impl FnOnce() -> bool) -> Option<u32> {
         self.is_waiting = false;
         if console.room(self.partition) > 0 {
-            self.loses_at = None;
+            self.patience = None;
             return Some(0);
         }
         if !has_text() {
             return None;
         }
         let now = timer::now();
-        let loses_at = *self.loses_at.get_or_insert_with(|| now + timer::ticks(PATIENCE_MS));
-        self.is_waiting = now < loses_at;
+        self.is_waiting = !self.patience.get_or_insert_with(|| Patience::begin(now)).spend(now);
         (!self.is_waiting).then_some(MOST_LOST)
     }
 }
