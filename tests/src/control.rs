@@ -93,6 +93,8 @@ pub fn check_beat(console: &mut Conversation, intervals: u32) -> Result<Report> 
 /// Holds `control` to its beat over one report, while it is rung and rings: EL2's entries on its core are its beats, its
 /// console accesses and its own rings, whatever the other end of its channel does.
 pub fn check_beat_with_rings(console: &mut Conversation) -> Result<Report> {
+    // The next one has not begun yet when EL2 counts.
+    Report::next(console)?;
     let before = Counters::ask(console, VCPU)?;
     let report = Report::check_next(console, 1)?;
     let after = Counters::ask(console, VCPU)?;

@@ -104,6 +104,19 @@ impl Conversation {
         Ok(lines)
     }
 
+    /// Waits until `find` finds something in what was said from `from` on, and where it ends there: that counts as waited for.
+    pub fn expect_behind<T>(
+        &mut self,
+        from: usize,
+        wanted: &str,
+        seconds: u64,
+        find: impl FnMut(&[u8]) -> Option<(T, usize)>,
+    ) -> Result<T> {
+        let (found, end) = self.transcript.wait(from, self.deadline(seconds), wanted, find)?;
+        self.seen = from + end;
+        Ok(found)
+    }
+
     /// Up to where the console has been waited for.
     pub fn seen(&self) -> usize {
         self.seen

@@ -1,7 +1,7 @@
 //! Gives orders to a `probe` guest over the shared console, one line each, and reads its answers.
 
 use crate::conversation::Conversation;
-use crate::shell::tag;
+use crate::shell::{said_by, tag};
 use anyhow::{Context, Result, bail, ensure};
 
 /// Seconds for an order that is not said to take longer.
@@ -97,14 +97,38 @@ impl Probe {
 
     /// Gives an order, when it has the keyboard already: without the line about that, which may take a tenth of a second.
     pub fn ask_on(&self, console: &mut Conversation, order: &str, seconds: u64) -> Result<Answer> {
-        console.send(format!("{order}\n"))?;
+        self.give(console, order)?;
         let own = |line: &str| tag(line).filter(|(name, _)| *name == self.name).map(|(_, text)| text.to_owned());
-        console.expect_line(&format!("{} to repeat `{order}`", self.name), SHORT, |line| {
-            // Behind a prompt that was waited for already, its tag too.
-            (line == order || own(line)?.ends_with(order)).then_some(())
-        })?;
         let wanted = format!("{}'s answer to `{order}`", self.name);
         console.expect_line(&wanted, seconds, |line| Answer::parse(&own(line)?))
+    }
+
+    /// Gives an order and waits until it has begun, which is when the probe has repeated it. Its answer comes behind the place
+    /// that this returns.
+    pub fn begin(&self, console: &mut Conversation, order: &str) -> Result<usize> {
+        self.take_keyboard(console)?;
+        self.give(console, order)
+    }
+
+    fn give(&self, console: &mut Conversation, order: &str) -> Result<usize> {
+        let from = console.transcript().open_line();
+        console.send(format!("{order}\n"))?;
+        console.expect_behind(from, &format!("{} to repeat `{order}`", self.name), SHORT, |bytes| {
+            self.repeated(bytes, order).map(|end| ((), end))
+        })?;
+        Ok(from)
+    }
+
+    /// Behind which line it has repeated an order: others may have spoken in its middle.
+    fn repeated(&self, bytes: &[u8], order: &str) -> Option<usize> {
+        let (mut own, mut end) = (String::new(), 0);
+        bytes.split_inclusive(|&byte| byte == b'\n').find_map(|line| {
+            end += line.len();
+            let line = String::from_utf8_lossy(line);
+            let line = line.strip_suffix('\n')?.trim_end_matches('\r');
+            own += tag(line).filter(|(name, _)| *name == self.name)?.1;
+            own.ends_with(order).then_some(end)
+        })
     }
 
     /// Waits for the answer to an order that was given behind `from`, whatever else is said meanwhile, even in the middle of
@@ -126,7 +150,10 @@ impl Probe {
         for _ in 0..TIMES {
             let said = console.transcript().wait(from, console.deadline(AGAIN), &wanted, |bytes| {
                 let text = String::from_utf8_lossy(bytes).replace('\r', "");
-                self.answer_in(&text, order).or_else(|| self.answer_in(&text, LAST))
+                let answer = self.answer_in(&text, order).or_else(|| self.answer_in(&text, LAST))?;
+                // Its middle may have been lost with a life.
+                let is_whole = !matches!(&answer, Answer::Ok(said) if field(said, "lost").is_none());
+                is_whole.then_some(answer)
             });
             if said.is_ok() {
                 return said;
@@ -143,11 +170,8 @@ impl Probe {
     }
 
     fn answer_in(&self, text: &str, order: &str) -> Option<Answer> {
-        // EL2 does not know that a line is open when it gets the console back from a service that died.
-        let text = text.replace("bulkhead| [", "\nbulkhead| [");
-        let own = text.lines().filter_map(tag).filter(|(name, _)| *name == self.name);
-        let squeezed: String = own.map(|(_, line)| line).collect();
-        let (answer, _) = squeezed.split_once(order)?.1.split_once("probe> ")?;
+        let own = said_by(text, self.name);
+        let (answer, _) = own.split_once(order)?.1.split_once("probe> ")?;
         Answer::parse(answer)
     }
 
@@ -237,6 +261,15 @@ mod tests {
         assert_eq!(probe.answer_in(text, "io 1 20"), None);
         let text = format!("bob| probe> \n{text}bob| probe> ");
         assert_eq!(probe.answer_in(&text, "io 1 20"), Some(Answer::Ok("ios=20".into())));
+    }
+
+    #[test]
+    fn an_order_is_repeated_although_others_speak_in_its_middle() {
+        let probe = Probe { name: "bob", digit: 2 };
+        let text = b"bob| probe> io 1\r\nalice| io 1 20\r\nbob|  20\r\nbob| ok ios=20\r\n";
+        let end = text.len() - b"bob| ok ios=20\r\n".len();
+        assert_eq!(probe.repeated(text, "io 1 20"), Some(end));
+        assert_eq!(probe.repeated(&text[..end - 1], "io 1 20"), None);
     }
 
     #[test]

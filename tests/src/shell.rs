@@ -4,6 +4,7 @@
 
 use crate::conversation::Conversation;
 use anyhow::{Context, Result, ensure};
+use std::ops::Range;
 
 /// How a partition's output appears on the shared console.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,16 +64,14 @@ impl<'a> Shell<'a> {
         let (status, output) =
             self.console.transcript().wait(seen, deadline, &format!("the end of `{command}`"), |bytes| {
                 let text = own_text(&String::from_utf8_lossy(bytes), view);
-                // A mark may have been broken by another partition's line.
-                let squeezed: String = text.chars().filter(|&c| c != '\n').collect();
-                squeezed.contains(&end).then_some(())?;
-                let (_, from) = text.split_once(&begin)?;
-                let (output, _) = from.split_once(&end).unwrap_or((from, ""));
+                let from = text.get(find_broken(&text, &begin)?.end..)?;
+                let output = from.get(..find_broken(from, &end)?.start)?;
                 let (output, status) = output.rsplit_once('<')?;
                 let output: String = output.split_inclusive('\n').filter(|line| !is_kernels(line)).collect();
-                Some((status.trim().parse().unwrap_or(-1), output.trim_matches('\n').to_owned()))
+                Some((status.replace('\n', "").parse::<i32>(), output.trim_matches('\n').to_owned()))
             })?;
         self.console.skip();
+        let status = status.with_context(|| format!("the end of `{command}` cannot be read behind:\n{output}"))?;
         Ok((status, output))
     }
 }
@@ -80,6 +79,33 @@ impl<'a> Shell<'a> {
 /// A Linux whose terminal has IXOFF, as busybox's init sets it, asks for silence with XOFF and ends it with XON, wherever
 /// its output is then. A terminal shows neither.
 const FLOW_CONTROL: [char; 2] = ['\x11', '\x13'];
+
+/// Where `mark` is: another partition's line may have broken it anywhere.
+fn find_broken(text: &str, mark: &str) -> Option<Range<usize>> {
+    let kept: Vec<(usize, char)> = text.char_indices().filter(|&(_, character)| character != '\n').collect();
+    let wanted: Vec<char> = mark.chars().collect();
+    let found = kept.windows(wanted.len()).find(|window| window.iter().map(|(_, character)| character).eq(&wanted))?;
+    let (&(first, _), &(last, character)) = (found.first()?, found.last()?);
+    Some(first..last + character.len_utf8())
+}
+
+/// What the partition `name` said, in one piece wherever others have spoken in its middle, or EL2 has taken the console over.
+pub fn said_by(text: &str, name: &str) -> String {
+    // EL2 does not know that a line is open when it gets the console back from a service that died.
+    let text = text.replace('\r', "").replace("bulkhead| [", "\nbulkhead| [");
+    text.lines().filter_map(tag).filter(|(owner, _)| *owner == name).map(|(_, line)| line).collect()
+}
+
+/// What a full-screen program drew, in one piece: without control sequences (ECMA-48, 5.4: CSI) and line ends.
+pub fn drawn(bytes: &[u8]) -> String {
+    let text = own_text(&String::from_utf8_lossy(bytes), View::Raw).replace('\n', "");
+    let mut pieces = text.split("\x1b[");
+    let first = pieces.next().unwrap_or_default().to_owned();
+    pieces.fold(first, |shown, piece| {
+        // Its final byte ends a sequence.
+        shown + piece.trim_start_matches(|byte| (' '..='?').contains(&byte)).get(1..).unwrap_or_default()
+    })
+}
 
 /// What one partition said: other partitions' lines, tags, carriage returns and flow control taken out.
 pub fn own_text(text: &str, view: View) -> String {
@@ -127,6 +153,26 @@ mod tests {
     #[test]
     fn flow_control_in_the_middle_of_a_word_is_cut_out() {
         assert_eq!(own_text("63 0000\x1340206\x1195695\r\n", View::Raw), "63 00004020695695\n");
+    }
+
+    #[test]
+    fn a_broken_mark_is_found() {
+        let text = "# echo \n<73\n10>\na\n<0:73\n11>\n";
+        assert_eq!(find_broken(text, "<7310>").map(|at| &text[at.end..]), Some("\na\n<0:73\n11>\n"));
+        assert_eq!(find_broken(text, ":7311>").map(|at| &text[..at.start]), Some("# echo \n<73\n10>\na\n<0"));
+        assert_eq!(find_broken(text, "<7312>"), None);
+    }
+
+    #[test]
+    fn what_one_partition_said_is_joined() {
+        let text = "control| control: beabulkhead| [ 1.0] core0 x\r\ncontrol| t 1000 Hz\r\nhello| hi\r\n";
+        assert_eq!(said_by(text, "control"), "control: beat 1000 Hz");
+    }
+
+    #[test]
+    fn what_was_drawn_has_no_control_sequences() {
+        let screen = b"full\x1b[24;1HI /tmp/note [Modif\r\ncontrol| x\r\nied] 1/1\x1b[K\x1b[1;5H screen\x1b[0m";
+        assert_eq!(drawn(screen), "fullI /tmp/note [Modified] 1/1 screen");
     }
 
     #[test]

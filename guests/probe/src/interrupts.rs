@@ -181,7 +181,7 @@ fn spi_priority(spi: IntId) -> u8 {
 /// Unmasks; checks that exactly these interrupts come, once each, never a lower priority before a higher one.
 fn taken_in_order(expected: usize, priority: fn(IntId) -> u8) -> Reply {
     insn::unmask_irq();
-    let end = timer::now() + timer::frequency() / 10;
+    let end = timer::now() + 10 * timer::frequency();
     while ORDER_LENGTH.load(Relaxed) < expected && timer::now() < end {}
     insn::mask_irq();
     let length = ORDER_LENGTH.load(Relaxed);

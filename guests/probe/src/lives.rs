@@ -237,7 +237,7 @@ fn begin_task() {
 pub fn park(arguments: &mut Arguments) -> Reply {
     TASK.store(mode(arguments)?, Relaxed);
     cpu::start(1, begin_task).map_err(|_| Refusal::Error("vCPU 1 is on already, or there is none"))?;
-    let end = timer::now() + timer::frequency();
+    let end = timer::now() + 10 * timer::frequency();
     while TASK.load(Relaxed) != MODES.len() {
         check(timer::now() < end, "vCPU 1 does not start")?;
     }

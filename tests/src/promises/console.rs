@@ -8,7 +8,7 @@ use crate::machine::Recipe;
 use crate::promises::linux::{BOOT, gic};
 use crate::run::Run;
 use crate::scenario::{Kind, Scenario, When, promise};
-use crate::shell::{Shell, View, own_text};
+use crate::shell::{Shell, View, drawn, own_text};
 use crate::terminal::Terminal;
 use anyhow::{Context, Result, ensure};
 use sha2::{Digest, Sha256};
@@ -180,15 +180,23 @@ fn ctrl_c(shell: &mut Shell) -> Result<()> {
 fn editor(shell: &mut Shell) -> Result<()> {
     let console = shell.console();
     console.send("vi /tmp/note\n")?;
+    let draws = |console: &mut Conversation, wanted: &str| {
+        let (seen, deadline) = (console.seen(), console.deadline(SHORT));
+        console.transcript().wait(seen, deadline, &format!("vi to draw {wanted:?}"), |bytes| {
+            drawn(bytes).contains(wanted).then_some(())
+        })?;
+        console.skip();
+        anyhow::Ok(())
+    };
     // It clears the screen, draws a tilde on each empty line, and its status line last.
     console.expect("\x1b[", SHORT)?;
     console.expect("~", SHORT)?;
-    console.expect("/tmp/note", SHORT)?;
+    draws(console, "- /tmp/note")?;
     console.send("ifull screen")?;
-    console.expect("full screen", SHORT)?;
+    draws(console, "I /tmp/note")?;
     // A user's Escape comes alone; with more behind it at once it would be a function key.
     console.send("\x1b")?;
-    console.expect("- /tmp/note", SHORT).context("vi took no Escape")?;
+    draws(console, "- /tmp/note").context("vi took no Escape")?;
     console.send(":wq\n")?;
     console.expect("# ", SHORT).context("vi did not quit")?;
     let text = shell.run("cat /tmp/note", SHORT)?;
@@ -235,7 +243,7 @@ fn focus_elsewhere(shell: &mut Shell) -> Result<()> {
     shell.console().send("touch /tmp/leaked\n")?;
     shell.console().send([CTRL_T, b'1'])?;
     let (status, _) = shell.status("ls /tmp/leaked", SHORT)?;
-    ensure!(status != 0, "what was typed to control reached linux");
+    ensure!(status == 1, "what was typed to control reached linux: status {status}");
     Ok(())
 }
 
@@ -300,6 +308,10 @@ pub fn two_hello_of(run: &mut Run, system: &str) -> Result<()> {
         console.send([CTRL_T, b'1'])?;
         console.send("to-alice-again\n")?;
         console.expect("alice| hello: no command 'to-alice-again'", SHORT)?;
+        // Whatever came to him before this, he has answered.
+        console.send([CTRL_T, b'2'])?;
+        console.send("to-bob-again\n")?;
+        console.expect("bob| hello: no command 'to-bob-again'", SHORT)?;
         let text = console.transcript().text_from(0);
         let crossed =
             text.contains("bob| hello: no command 'to-alice") || text.contains("alice| hello: no command 'to-bob");
@@ -308,11 +320,11 @@ pub fn two_hello_of(run: &mut Run, system: &str) -> Result<()> {
     });
     run.promise("board_powers_off_when_all_partitions_have_stopped", |_| {
         let console = &mut machine.console;
-        console.send("off\n")?;
-        console.expect("'alice' stopped", SHORT)?;
-        console.send([CTRL_T, b'2'])?;
-        console.send("off\n")?;
-        console.expect("'bob' stopped", SHORT)?;
+        for (key, stopped) in [(b'1', "'alice' stopped"), (b'2', "'bob' stopped")] {
+            console.send([CTRL_T, key])?;
+            console.send("off\n")?;
+            console.expect(stopped, SHORT)?;
+        }
         console.expect("powers off", SHORT)?;
         machine.expect_power_off(SHORT)
     });

@@ -13,6 +13,8 @@ use crate::probe::{Probe, field};
 use crate::promises::boot_failures::RPI4_TREE;
 use crate::run::Run;
 use crate::scenario::{Kind, Scenario, When, promise};
+use crate::shell::said_by;
+use crate::transcript::whole_lines;
 use anyhow::{Result, ensure};
 
 const OWNER: Probe = Probe { name: "owner", digit: 1 };
@@ -83,10 +85,13 @@ fn devices(run: &mut Run) -> Result<()> {
     let mut machine = socket.arguments().into_iter().fold(recipe, Recipe::arg).start(run)?;
     let mut monitor = socket.accept(run)?;
     let console = &mut machine.console;
-    let pins_are_set = |line: &str| line.ends_with("pins are set: 2 3 11 18 21");
     // The service takes the console meanwhile, and does not know that EL2 had a line open there.
-    let begins = [OWNER, OTHER].map(|probe| move |line: &str| line.contains(&format!("{}| probe: ready", probe.name)));
-    console.expect_lines("the first lives", 30, &[&begins[0], &begins[1], &pins_are_set])?;
+    let first = [("service", "pins are set: 2 3 11 18 21"), (OWNER.name, "probe> "), (OTHER.name, "probe> ")];
+    console.transcript().wait(0, console.deadline(30), "the first lives", |bytes| {
+        let text = whole_lines(bytes);
+        first.iter().all(|(name, words)| said_by(&text, name).contains(words)).then_some(())
+    })?;
+    console.skip_lines();
     run.promise("service_partition_sets_pins_and_the_clock_of_pwm", |_| pins(&mut monitor));
     run.promise("assigned_i2c_master_works_for_its_owner", |_| i2c(console));
     run.promise("interrupt_of_an_assigned_device_comes_once", |_| {

@@ -35,7 +35,7 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "elf_guest",
         kinds: &[Kind::V3, Kind::V2],
         when: When::Always,
-        seconds: 60,
+        seconds: 240,
         promises: &[
             promise("B61", "elf_guest_runs_and_answers"),
             promise("H12", "a_guests_own_crash_restarts_that_partition_alone"),
@@ -46,7 +46,7 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "raspi4b",
         kinds: &[Kind::Pi],
         when: When::Always,
-        seconds: 120,
+        seconds: 240,
         promises: &[
             promise("B62", "control_keeps_its_beat_on_raspi4b"),
             promise("H02", "image_boots_at_0x80000_on_raspi4b"),

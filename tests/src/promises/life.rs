@@ -93,7 +93,7 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "lives_of_a_changed_image",
         kinds: &[Kind::V3, Kind::V2],
         when: When::Always,
-        seconds: 120,
+        seconds: 300,
         promises: &[
             promise("L13", "flipped_byte_in_the_bundle_is_named_and_others_go_on"),
             promise("L13", "restored_byte_lets_it_start_again"),

@@ -111,7 +111,7 @@ fn by_key(console: &mut Conversation) -> Result<String> {
         let work = format!("io {n} 250 32 4096 60");
         let from = ALICE.order(console, &work)?;
         press_yes(console, SERVICE, b'r')?;
-        let answer = ALICE.answer_behind(console, from, &work, WORK)?;
+        let answer = ALICE.work_behind(console, from, &work)?;
         let is_done = matches!(&answer, Answer::Ok(said) if said.contains("lost=0"));
         ensure!(is_done, "`{work}` ended in {answer:x?}");
         console.skip();

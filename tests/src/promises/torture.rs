@@ -108,11 +108,6 @@ fn boot(run: &Run, system: &str) -> Result<(Machine, Monitor)> {
     Ok((machine, socket.accept(run)?))
 }
 
-/// Waits for the life of this number, whoever ended the one before.
-fn expect_life(console: &mut Conversation, name: &str, life: u32) -> Result<()> {
-    console.expect(&format!("partition '{name}' restarts: life {life}\r\n"), SHORT).map(drop)
-}
-
 /// Waits until the life of this number takes orders. EL2's words and the guest's may come in any order.
 fn expect_prompt(console: &mut Conversation, life: u32) -> Result<()> {
     let words = format!("partition 'mortal' restarts: life {life}\r\n");
@@ -326,9 +321,11 @@ fn linux(run: &mut Run, restarts: u32, seed: u64) -> Result<()> {
     let mut summed = Ok(());
     let mut ways = [0_u32; 3];
     run.promise("linux_comes_back_from_any_moment_of_its_first_second", |_| {
-        for life in 2..restarts + 2 {
-            let way = end_linux(console, &mut gdb, &mut random, life)
-                .with_context(|| format!("the end of life {}, seed {seed}", life - 1))?;
+        let mut life = 1;
+        while life <= restarts {
+            let (way, next) = end_linux(console, &mut gdb, &mut random, life + 1)
+                .with_context(|| format!("the end of life {life}, seed {seed}"))?;
+            life = next;
             ways[way as usize] += 1;
             if life % 10 == 0 {
                 note(&mut witness, watch.check(console));
@@ -372,8 +369,9 @@ enum Way {
 }
 
 /// Ends Linux at a random moment of its first second, from outside: by key, or by a PC that leads nowhere, which it may
-/// survive for a while or for ever; then a key ends it. Returns when the life of this number has begun.
-fn end_linux(console: &mut Conversation, gdb: &mut Gdb, random: &mut Random, life: u32) -> Result<Way> {
+/// survive for a while or for ever; then a key ends it. Returns when the life of this number has begun, or the one behind it
+/// where Linux ended by itself just before the key.
+fn end_linux(console: &mut Conversation, gdb: &mut Gdb, random: &mut Random, life: u32) -> Result<(Way, u32)> {
     std::thread::sleep(Duration::from_millis(random.below(FIRST_MS)));
     let (is_wrecked, core, pc) = (random.below(2) == 0, random.below(2) as u8, random.below(1 << 40) & !3);
     let mut way = Way::Key;
@@ -389,8 +387,10 @@ fn end_linux(console: &mut Conversation, gdb: &mut Gdb, random: &mut Random, lif
     if !matches!(way, Way::Wrecked) {
         press_restart(console, "linux")?;
     }
-    expect_life(console, "linux", life)?;
-    Ok(way)
+    let begun = console.expect_line(&format!("life {life} of Linux"), SHORT, |line| {
+        line.split_once("partition 'linux' restarts: life ")?.1.parse().ok().filter(|number| *number >= life)
+    })?;
+    Ok((way, begun))
 }
 
 /// Sends a core of Linux astray, unless it is at EL2 just now.

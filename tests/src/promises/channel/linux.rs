@@ -1,6 +1,6 @@
 //! Linux's orders to the control loop, which never waits and never misses a beat, whoever lives and dies.
 
-use super::{REFUSED, SHORT, begin};
+use super::{REFUSED, SHORT};
 use crate::control::check_beat_with_rings;
 use crate::conversation::Conversation;
 use crate::counters::Counters;
@@ -236,9 +236,9 @@ fn lie(console: &mut Conversation) -> Result<()> {
     PEER.ok_within(console, &format!("clie {LIES} 1"), SHORT)?;
     PEER.ok(console, "copen other")?;
     let lies = format!("clie {LIES} 2");
-    begin(console, &PEER, &lies)?;
+    let from = PEER.begin(console, &lies)?;
     MALLORY.ok(console, &format!("sattack 0 6 {ROUNDS} {MALLORYS}"))?;
-    let answer = PEER.answer_behind(console, 0, &lies, SHORT)?;
+    let answer = PEER.answer_behind(console, from, &lies, SHORT)?;
     ensure!(matches!(answer, Answer::Ok(_)), "peer said {answer:x?}");
     let history = History::ask(console, "service")?;
     ensure!(history.restarts == 0, "the service fell: {history:?}");
@@ -280,6 +280,10 @@ fn lost_by(shell: &mut Shell, partition: &str, digit: u8) -> Result<()> {
     let before = History::ask(console, partition)?.restarts;
     press_yes(console, digit, b'r')?;
     console.expect(&format!("partition '{partition}' restarts: life {}\r\n", before + 2), SHORT)?;
+    if partition == "service" {
+        // It ends whatever line is open when it takes the console.
+        console.expect("service| life ", SHORT)?;
+    }
     console.focus(LINUX, "linux")?;
     let said = shell.run("until [ -s /tmp/lost ]; do sleep 0.1; done; cat /tmp/said /tmp/lost", SHORT)?;
     // A reset that comes while it waits is an error to some versions of Linux, and the end of what comes to others.

@@ -1,6 +1,6 @@
 //! A channel whose ends are both bare-metal guests, without a service partition.
 
-use super::{REFUSED, SHORT, begin};
+use super::{REFUSED, SHORT};
 use crate::conversation::Conversation;
 use crate::counters::Counters;
 use crate::machine::Recipe;
@@ -87,10 +87,10 @@ fn open(console: &mut Conversation, probe: &Probe) -> Result<()> {
 /// order is told by it from the earlier ones.
 fn exchange(console: &mut Conversation, from: &Probe, to: &Probe, seed: u64) -> Result<()> {
     let order = format!("chear {BYTES} {seed}");
-    begin(console, to, &order)?;
+    let heard_behind = to.begin(console, &order)?;
     let said = from.ok_within(console, &format!("csay {BYTES} {seed}"), SHORT)?;
     ensure!(field(&said, "said") == Some(BYTES), "{} said {said:?}", from.name);
-    let heard = match to.answer_behind(console, 0, &order, SHORT)? {
+    let heard = match to.answer_behind(console, heard_behind, &order, SHORT)? {
         Answer::Ok(heard) => heard,
         other => bail!("{} heard {other:x?}", to.name),
     };

@@ -283,13 +283,14 @@ pub fn watchdog(console: &mut Conversation) -> Result<()> {
     ensure!(asleep & 1 == 0, "a watchdog that nobody opened has W_CS = {asleep:#x}");
     let before = [History::ask(console, AGAIN.name)?, History::ask(console, STAYS.name)?];
     AGAIN.ok(console, &format!("write32 {WCS:#x} 1"))?;
-    for _ in 0..4 {
-        AGAIN.ok(console, &format!("spin {}", WATCHDOG_MS / 3))?;
+    for _ in 0..8 {
+        AGAIN.ok(console, &format!("spin {}", WATCHDOG_MS / 6))?;
         AGAIN.ok(console, &format!("write32 {WRR:#x} 1"))?;
     }
     let after = [History::ask(console, AGAIN.name)?, History::ask(console, STAYS.name)?];
     ensure!(before == after, "fed and never opened: {before:?}, later {after:?}");
     // It hangs with everything masked, and interrupts in its hands.
+    AGAIN.ok(console, &format!("write32 {WRR:#x} 1"))?;
     AGAIN.ok(console, "park hold")?;
     let fed_at = AGAIN.value(console, "sysreg CNTVCT")?;
     AGAIN.ok(console, &format!("write32 {WRR:#x} 1"))?;
@@ -370,16 +371,27 @@ pub fn power_key(console: &mut Conversation) -> Result<()> {
     }
     let (up, edges) = (AGAIN.value(console, &format!("read32 {DATA:#x}"))?, format!("read32 {RIS:#x}"));
     ensure!(up == 0 && AGAIN.value(console, &edges)? == 0, "pressed before it was: GPIODATA = {up:#x}");
-    press_yes(console, AGAIN.digit, b'p')?;
-    // It has the keyboard now, and the key goes up 200 ms after it went down: no time for a line about the keyboard.
-    for edge in ["down", "up"] {
+    let pin = format!("read32 {DATA:#x}");
+    // Both edges are one, where the host stands still while the key is down.
+    let mut has_both = false;
+    for _ in 0..5 {
+        press_yes(console, AGAIN.digit, b'p')?;
+        // It has the keyboard now, and the key goes up 200 ms after it went down: no time for a line about the keyboard.
         let deadline = console.deadline(10);
         while number_of(&AGAIN.ok_on(console, &edges)?) != Some(PIN) {
-            ensure!(std::time::Instant::now() < deadline, "the power key does not go {edge}");
+            ensure!(std::time::Instant::now() < deadline, "the power key does not go down");
         }
         AGAIN.ok_on(console, &format!("write32 {IC:#x} {PIN}"))?;
+        while number_of(&AGAIN.ok_on(console, &pin)?) != Some(0) {
+            ensure!(std::time::Instant::now() < deadline, "the power key does not go up");
+        }
+        has_both = number_of(&AGAIN.ok_on(console, &edges)?) == Some(PIN);
+        if has_both {
+            break;
+        }
     }
-    let pin = format!("read32 {DATA:#x}");
+    ensure!(has_both, "the power key goes up without an edge");
+    AGAIN.ok_on(console, &format!("write32 {IC:#x} {PIN}"))?;
     let up = AGAIN.value(console, &pin)?;
     ensure!(up == 0, "the power key stays down: GPIODATA = {up:#x}");
     // Another partition's key pressed meanwhile: this one goes up all the same.

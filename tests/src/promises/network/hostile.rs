@@ -106,7 +106,8 @@ fn spoofs(console: &mut Conversation) -> Result<()> {
     }
     MALLORY.probe.ok(console, &format!("nping {} 60 1 1", BOB.address()))?;
     let heard = BOB.heard(console, from)?;
-    ensure!(heard == (1, 0), "of {} spoofed frames Bob heard {heard:?}", frames.len());
+    // She asks again where an answer is late.
+    ensure!(heard.0 >= 1 && heard.1 == 0, "of {} spoofed frames Bob heard {heard:?}", frames.len());
     let mut wanted = Dropped::default();
     frames.iter().for_each(|(_, reason)| wanted.add(reason, TIMES));
     Dropped::expect(console, MALLORY.probe.name, &wanted)?;

@@ -1,6 +1,5 @@
 //! Probes on a network, their addresses, and frames of the test's making.
 
-use super::SHORT;
 use crate::conversation::Conversation;
 use crate::probe::{Answer, Probe, field};
 use anyhow::{Context, Result, ensure};
@@ -60,14 +59,7 @@ impl Station {
 
     /// Gives an order; its answer comes behind the place that this returns.
     pub fn begin(&self, console: &mut Conversation, order: &str) -> Result<usize> {
-        console.skip_lines();
-        let from = self.probe.order(console, order)?;
-        // It has begun when the order is repeated.
-        let is_own = |line: &str| line.starts_with(self.probe.name) && line.ends_with(order);
-        console.expect_line(&format!("{} to repeat `{order}`", self.probe.name), SHORT, |line| {
-            is_own(line).then_some(())
-        })?;
-        Ok(from)
+        self.probe.begin(console, order)
     }
 
     /// What it said to an order that was given behind `from`.

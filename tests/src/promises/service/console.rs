@@ -44,7 +44,7 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "without_service",
         kinds: &[Kind::V3, Kind::V2],
         when: When::Always,
-        seconds: 60,
+        seconds: 240,
         promises: &[promise("S10", "a_system_without_a_service_partition_has_its_console_and_its_beat")],
         body: without,
     },

@@ -195,9 +195,8 @@ fn crash(shell: &mut Shell) -> Result<()> {
         console.expect(&format!("{order}\r\n"), SHORT)?;
         console.expect("ok ", WORK)?;
     }
-    console.send("io 1 3500 64 4096 50\n")?;
-    console.send([CTRL_T, FIRST])?;
-    console.send([CTRL_T, VIRTIO])?;
+    // At once: while the service is away, Ctrl-T h does nothing.
+    console.send([&b"io 1 3500 64 4096 50\n"[..], &[CTRL_T, FIRST, CTRL_T, VIRTIO]].concat())?;
     let pad = "p".repeat(200);
     let pasted = |half: usize| (0..HALF).map(move |n| format!("{half} {n:0>60}\n")).collect::<String>();
     for n in 0..CRASHES {
