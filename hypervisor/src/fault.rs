@@ -66,7 +66,7 @@ impl Cause {
             Self::Watchdog => "its watchdog starved",
             Self::RestartKey => "restarted by key",
             Self::StopKey => "stopped by key",
-            Self::Limit => "restart_limit",
+            Self::Limit => "it asked to come back oftener than restart_limit allows",
             Self::Damaged => "its image is damaged",
             Self::Unserved => "a device of it is missing",
         }

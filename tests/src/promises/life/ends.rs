@@ -163,7 +163,7 @@ pub fn limit(console: &mut Conversation) -> Result<()> {
         }
         LIMITED.order(console, "reset")?;
         stopped(console, &LIMITED, "3 restarts in 60 s: restart_limit")?;
-        expect_record(console, LIMITED.name, "restart_limit")?;
+        expect_record(console, LIMITED.name, "it asked to come back oftener than restart_limit allows")?;
         start(console, &LIMITED)?;
     }
     is_whole(console, &LIMITED, 1)
