@@ -4,6 +4,7 @@
 use super::{ALICE, BOB, DIGIT, El2, boot, expect_ready};
 use crate::control::Report;
 use crate::conversation::Conversation;
+use crate::counters::CTRL_T;
 use crate::disk::{Content, Disk};
 use crate::life::{History, press_yes};
 use crate::machine::Machine;
@@ -153,8 +154,10 @@ fn both(console: &mut Conversation, work: &str) -> Result<()> {
 
 /// Gives both the same work; returns the place behind which they answer.
 fn begin(console: &mut Conversation, work: &str) -> Result<usize> {
-    let from = ALICE.order(console, work)?;
-    BOB.order(console, work)?;
+    ALICE.take_keyboard(console)?;
+    let from = console.transcript().open_line();
+    // At once: a life that ends between the two bytes of a command takes the first one with it.
+    console.send([work.as_bytes(), &[b'\n', CTRL_T, b'0' + BOB.digit], work.as_bytes(), b"\n"].concat())?;
     Ok(from)
 }
 
