@@ -4,6 +4,7 @@ use crate::arch::insn::isb;
 use aarch64_cpu::registers::{
     CNTFRQ_EL0, CNTPCT_EL0, CNTV_CTL_EL0, CNTV_CVAL_EL0, CNTVCT_EL0, Readable as _, Writeable as _,
 };
+use core::num::NonZeroU8;
 
 /// CNTV_CTL: ENABLE and not IMASK.
 const ENABLE: u64 = 1;
@@ -45,17 +46,17 @@ pub fn board_ms() -> u64 {
 /// as in a QEMU whose host had no time for it, the others may have as well.
 #[derive(Clone, Copy)]
 pub struct Patience {
-    steps: u32,
     next: u64,
+    steps: NonZeroU8,
 }
 
 impl Patience {
     const STEP_MS: u64 = 20;
-    const STEPS: u32 = 50;
+    const STEPS: NonZeroU8 = NonZeroU8::new(50).unwrap();
 
     /// It begins at this tick.
     pub fn begin(now: u64) -> Self {
-        Self { steps: Self::STEPS, next: now + ticks(Self::STEP_MS) }
+        Self { next: now + ticks(Self::STEP_MS), steps: Self::STEPS }
     }
 
     /// When to look again.
@@ -63,12 +64,14 @@ impl Patience {
         self.next
     }
 
-    /// Still in vain at this tick: whether it is over.
+    /// Still in vain at this tick: whether it is over. Then it stays so.
     pub fn spend(&mut self, now: u64) -> bool {
-        if now >= self.next {
-            (self.steps, self.next) = (self.steps.saturating_sub(1), now + ticks(Self::STEP_MS));
+        if now < self.next {
+            return false;
         }
-        self.steps == 0
+        let Some(steps) = NonZeroU8::new(self.steps.get() - 1) else { return true };
+        *self = Self { next: now + ticks(Self::STEP_MS), steps };
+        false
     }
 }
 

@@ -13,23 +13,18 @@ use abi::plan::{Kind, Plan};
 use abi::service::{Command, Status};
 use console::{Key, Keys, Source};
 
-/// A guest leaves its input unread. The UART is not read meanwhile: its own flow control paces the sender. The guest is tried
-/// again at each step, should EL2's word of its reading be missed, and in the end the keyboard goes on without it.
-#[derive(Clone, Copy)]
-struct Pause {
-    patience: Patience,
-    /// A byte for a PL011, which says that it takes none only when it is given one. A virtio console is asked before the UART
-    /// is: what lies there outlives the service.
-    held: Option<u8>,
-}
-
 pub(super) struct Input {
     keys: Keys,
     plan: &'static Plan,
     /// The partition with the keyboard, and which console of it.
     focus: (PartitionId, Port),
-    /// Whoever has the keyboard takes nothing now.
-    pause: Option<Pause>,
+    /// Whoever has the keyboard takes nothing now. The UART is not read meanwhile: its own flow control paces the sender. The
+    /// guest is tried again at each step, should EL2's word of its reading be missed; in the end the keyboard goes on without
+    /// it.
+    pause: Option<Patience>,
+    /// Meanwhile, a byte for a PL011, which says that it takes none only when it is given one. A virtio console is asked before
+    /// the UART is: what lies there outlives the service.
+    held: Option<u8>,
     /// The partition with the keyboard has shown that it does not read: what is typed for it is lost, commands never are.
     has_given_up: bool,
     /// What EL2 has asked and the keyboard has not answered.
@@ -45,6 +40,7 @@ impl Input {
             plan,
             focus: (PartitionId::new(0), Port::Uart),
             pause: None,
+            held: None,
             has_given_up: false,
             question: None,
             wants_status: false,
@@ -79,14 +75,14 @@ impl Input {
 
     /// Reads the UART. When to come back although nothing new may have come.
     pub(super) fn pump(&mut self, uart: &Uart, output: &mut Output, devices: &mut Devices, now: u64) -> Option<u64> {
-        if let Some(mut pause) = self.pause {
-            let is_over = match pause.held {
+        if let Some(mut patience) = self.pause {
+            let is_over = match self.held {
                 Some(byte) => self.deliver(byte, devices),
                 None => self.has_room(devices),
             };
-            if !is_over && !pause.patience.spend(now) {
-                self.pause = Some(pause);
-                return Some(pause.patience.next());
+            if !is_over && !patience.spend(now) {
+                self.pause = Some(patience);
+                return Some(patience.next());
             }
             self.has_given_up = !is_over;
             self.pause = None;
@@ -111,7 +107,7 @@ impl Input {
     /// Reads no more for some time. When to come back.
     fn pause(&mut self, held: Option<u8>, uart: &Uart, now: u64) -> u64 {
         let patience = Patience::begin(now);
-        self.pause = Some(Pause { patience, held });
+        (self.pause, self.held) = (Some(patience), held);
         uart.enable_receive(false);
         patience.next()
     }
