@@ -28,7 +28,7 @@ const STACK: u64 = 16 << 10;
 /// An address that EL2 maps nothing at.
 const NOWHERE: u64 = 0x1000;
 /// How long the other cores may take to halt.
-const SETTLES: Duration = Duration::from_secs(5);
+const SETTLES: Duration = Duration::from_millis(500);
 /// How long the machine must be silent to have stopped: `hello` prints a line each second.
 const SILENCE: Duration = Duration::from_millis(2500);
 

@@ -42,10 +42,7 @@ fn pair(run: &mut Run) -> Result<()> {
         let got = shell.run(&format!("nc {PEER} 25 </dev/null | sha256sum"), WORK)?;
         same(&sent, &got)
     });
-    run.promise("bulk_tcp_costs_the_sender_at_most_5_exits_for_100_packets", |run| {
-        // A host that stands still only adds: the service sleeps meanwhile.
-        bulk(&mut shell, run).or_else(|_| bulk(&mut shell, run)).or_else(|_| bulk(&mut shell, run))
-    });
+    run.promise("bulk_tcp_costs_the_sender_at_most_5_exits_for_100_packets", |run| bulk(&mut shell, run));
     run.promise("without_an_uplink_nothing_else_can_be_reached", |_| nowhere(&mut shell));
     Ok(())
 }
@@ -55,7 +52,8 @@ fn pair(run: &mut Run) -> Result<()> {
 fn bulk(shell: &mut Shell, run: &Run) -> Result<()> {
     /// Payload of a full-size packet, with time stamps.
     const PACKET: u64 = 1448;
-    const ROUNDS: u32 = 10;
+    /// Many: what the host's moments make of ten differs by some percent.
+    const ROUNDS: u32 = 60;
     const RECEIVED: &str = "cat /sys/class/net/eth0/statistics/rx_bytes";
     let bytes = |shell: &mut Shell| -> Result<u64> { Ok(shell.run(RECEIVED, SHORT)?.trim().parse()?) };
     let exits = |shell: &mut Shell, vcpu: &str| -> Result<[u64; 2]> {
@@ -73,7 +71,7 @@ fn bulk(shell: &mut Shell, run: &Run) -> Result<()> {
     let [kicks, interrupts] = [0, 1].map(|n: usize| after[n] - before[n]);
     println!("N03   {}   bulk TCP: {packets} packets; of the sender {kicks} kicks, {interrupts} interrupts", run.kind);
     println!("N03   {}   receiver {} kicks, {} interrupts", run.kind, mine[0] - own[0], mine[1] - own[1]);
-    ensure!(packets > 20_000, "only {packets} packets were sent");
+    ensure!(packets > 120_000, "only {packets} packets were sent");
     ensure!(
         (kicks + interrupts) * 100 <= packets * 5,
         "{kicks} kicks and {interrupts} interrupts for {packets} packets"
